@@ -1,0 +1,241 @@
+"""The tape, walked backwards: `backward`, `grad`, and whether anything is recorded at all.
+
+What is recorded is in `engine.recorder`; neither knows any operation by name.
+"""
+
+from contextlib import ContextDecorator
+from heapq import heapify, heappop, heappush, heappushpop
+
+import numpy as np
+
+from .recorder import cast, state, sum_to
+from .tensor import Tensor, to_array, wrap
+
+
+class _Recording(ContextDecorator):
+    """Set whether this thread records, for a `with` block or, as a decorator, for a function."""
+
+    def __init__(self, value):
+        self._value = value
+        self._before = []  # a stack: one object may be entered again inside itself
+
+    def __enter__(self):
+        self._before.append(state.recording)
+        state.recording = self._value
+        return self
+
+    def __exit__(self, *exception):
+        state.recording = self._before.pop()
+
+    def _recreate_cm(self):
+        return _Recording(self._value)  # a decorated function may run in several threads
+
+
+def no_grad():
+    """Record nothing inside the `with` block or the decorated function, in this thread."""
+    return _Recording(False)
+
+
+def enable_grad():
+    """Record inside the `with` block or the decorated function, though it is within `no_grad`."""
+    return _Recording(True)
+
+
+def backward(tensor, grad=None, retain_graph=False, create_graph=False):
+    """See `Tensor.backward`."""
+    if tensor.node is None:
+        raise ValueError(
+            "backward: this Tensor was computed from nothing that requires a gradient (or under "
+            "no_grad); make an input with requires_grad=True"
+        )
+    seed = _cotangent("backward", tensor, grad)
+    _walk({tensor.node: seed}, create_graph, retain_graph or create_graph)
+
+
+def grad(outputs, inputs, grad_outputs=None, create_graph=False, retain_graph=None):
+    """The gradients of `outputs` in respect of `inputs`, without touching any `.grad`.
+
+    outputs       a Tensor, or a list of them.
+    inputs        a Tensor, or a list of them: leaves or results of operations.
+    grad_outputs  the gradient in respect of each output, of its shape. May be left out (or None)
+                  for an output of one element: then it is 1.
+    create_graph  record the computation of the gradients, so that they can be differentiated.
+    retain_graph  keep the graph for another backward. Default: as `create_graph`.
+
+    Returns a Tensor for a Tensor, a list for a list. An input that no output depends on gets
+    zeros. Raises ValueError as `Tensor.backward` does, and for an input that requires no gradient.
+    """
+    output_list = [outputs] if type(outputs) is Tensor else list(outputs)
+    input_list = [inputs] if type(inputs) is Tensor else list(inputs)
+    if grad_outputs is None or type(outputs) is Tensor:
+        grad_outputs = [grad_outputs] * len(output_list)
+    if len(grad_outputs) != len(output_list):
+        raise ValueError(
+            f"grad: expected one of grad_outputs per output, {len(output_list)}, "
+            f"got {len(grad_outputs)}"
+        )
+    for position, tensor in enumerate(input_list):
+        if tensor.node is None:
+            raise ValueError(
+                f"grad: input {position} does not require a gradient (shape {tensor.shape}); "
+                "make it with requires_grad=True before it is used"
+            )
+    seeds = {}
+    for tensor, given in zip(output_list, grad_outputs):
+        if tensor.node is not None:
+            seed = _cotangent("grad", tensor, given)
+            seeds[tensor.node] = seeds[tensor.node] + seed if tensor.node in seeds else seed
+    if not seeds:
+        raise ValueError("grad: no output was computed from anything that requires a gradient")
+    found = {tensor.node: None for tensor in input_list}
+    keep = create_graph if retain_graph is None else retain_graph
+    _walk(seeds, create_graph, keep, found)
+
+    def result(tensor):
+        gradient = found[tensor.node]
+        if gradient is None:
+            gradient = np.zeros(tensor.shape, tensor.dtype)
+        return gradient if type(gradient) is Tensor else wrap(gradient)
+
+    results = [result(tensor) for tensor in input_list]
+    return results[0] if type(inputs) is Tensor else results
+
+
+def _cotangent(name, tensor, given):
+    if given is None:
+        if tensor.size != 1:
+            raise ValueError(
+                f"{name}: a Tensor of shape {tensor.shape} has no single gradient; reduce it to "
+                "a scalar, or pass the gradient in respect of it"
+            )
+        return np.ones(tensor.shape, tensor.dtype)
+    value = given if type(given) is Tensor else wrap(to_array(given, tensor.dtype))
+    if value.shape != tensor.shape:
+        raise ValueError(
+            f"{name}: expected a gradient of the Tensor's shape {tensor.shape}, got {value.shape}"
+        )
+    if value.dtype != tensor.dtype:
+        value = cast(value, value.dtype, tensor.dtype)
+    return value if value.node is not None else value.data
+
+
+def _walk(gradients, recording, keep, found=None):
+    """Carry gradients from the nodes in `gradients` back to the leaves.
+
+    The nodes run from the last made to the first: whatever was computed from a node was made
+    later, so that its gradient is complete when its turn comes. It is at first borrowed from
+    whoever made it; the first addition allocates, later ones add in place.
+
+    recording  gradients are Tensors, and what happens to them is recorded
+    keep       leave the graph usable; otherwise each node is emptied once it has run
+    found      a dict with the nodes whose gradients are wanted, to be filled in; the leaves then
+               get nothing, and formulas that lead to no wanted node do not run
+    """
+    needed = None if found is None else _leading_to(found, gradients)
+    gradients = _as_seeds(gradients, recording)
+    owned = set()
+    queue = [(node.order, node) for node in gradients if node.step is not None]
+    heapify(queue)
+    node = heappop(queue)[1] if queue else None
+    with _Recording(recording):
+        while node is not None:
+            g = gradients.pop(node)
+            if found is not None and node in found:
+                found[node] = g
+            parts = node.step(node, g, recording, needed)
+            following = _hand_on(node.parents, g, parts, gradients, owned, queue, recording)
+            if not keep:
+                node.step, node.parents, node.saved = _freed, (), None
+            if following is None:
+                node = heappop(queue)[1] if queue else None
+            elif queue:
+                node = heappushpop(queue, (following.order, following))[1]
+            else:
+                node = following  # in a chain the queue stays empty
+    for leaf, g in gradients.items():
+        if found is None:
+            _deliver(leaf, g)
+        elif leaf in found:
+            found[leaf] = g
+
+
+def _as_seeds(gradients, recording):
+    """The gradients as Tensors when recording, else as arrays; those of leaves in own memory."""
+    if recording:
+        gradients = {n: g if type(g) is Tensor else wrap(g) for n, g in gradients.items()}
+    else:
+        gradients = {n: g.data if type(g) is Tensor else g for n, g in gradients.items()}
+    return {n: _copied(g) if n.step is None else g for n, g in gradients.items()}
+
+
+def _hand_on(parents, g, parts, gradients, owned, queue, recording):
+    """Add the parts of a gradient to those of the parents, and queue parents that are new.
+
+    Returns one of the new ones instead of queueing it, None if there is none.
+    """
+    following = None
+    for parent, part in zip(parents, parts):
+        if part is None:
+            continue
+        if part.shape != parent.shape:
+            part = sum_to(part, parent.shape)
+        sofar = gradients.get(parent)
+        if sofar is None:
+            if parent.step is None:
+                if part is g or _is_view(part):
+                    part = _copied(part)  # a leaf keeps it: it must be nobody else's
+            elif following is None:
+                following = parent
+            else:
+                heappush(queue, (parent.order, parent))
+            gradients[parent] = part
+        elif parent in owned:
+            sofar += part
+        elif recording:
+            gradients[parent] = sofar + part
+        else:
+            gradients[parent] = np.asarray(sofar + part)  # a sum of 0-d arrays is a number
+            owned.add(parent)
+    return following
+
+
+def _leading_to(wanted, roots):
+    """The wanted nodes, and those below `roots` from which one of them can be reached."""
+    children, stack = {root: [] for root in roots}, list(roots)
+    while stack:
+        node = stack.pop()
+        for parent in node.parents:
+            if parent is None:
+                continue
+            if parent not in children:
+                children[parent] = []
+                stack.append(parent)
+            children[parent].append(node)
+    needed, stack = set(wanted), list(wanted)
+    while stack:
+        for child in children.get(stack.pop(), ()):
+            if child not in needed:
+                needed.add(child)
+                stack.append(child)
+    return needed
+
+
+def _is_view(part):
+    return (part.data if type(part) is Tensor else part).base is not None
+
+
+def _copied(part):
+    return wrap(part.data.copy(), part.node) if type(part) is Tensor else part.copy()
+
+
+def _deliver(leaf, g):
+    g = g if type(g) is Tensor else wrap(g)
+    # Never in place: the array in `.grad` may be in the user's hands.
+    leaf.grad = g if leaf.grad is None else leaf.grad + g
+
+
+def _freed(node, g, recording, needed):
+    raise ValueError(
+        "backward: this graph has been used and what it saved is freed; "
+        "pass retain_graph=True to the first backward to run through it again"
+    )

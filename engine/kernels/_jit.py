@@ -1,0 +1,134 @@
+"""The only place with Numba flags: `kernel` builds a function the way one builds a C extension.
+
+A kernel is declared with its C prototype, in which `T` stands for float32 and for float64:
+
+    @kernel("void(T[::1], T[::1], int64)")
+    def double(x, out, threads): ...
+
+Nothing is compiled at import. `setup.py` compiles every registered kernel for both types and ships
+Numba's cache files, so that the first call loads machine code from disk; where there is no usable
+cache (another CPU, another Numba), Numba compiles at the first call and keeps a cache of its own.
+"""
+
+import hashlib
+import os
+import threading
+from pathlib import Path
+
+import numba
+import numpy as np
+
+# Never `True`: that also sets nnan and ninf, under which LLVM folds isnan(x) to False.
+FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
+
+# Numba stamps a cached kernel with the text of the one file that holds it, and so would serve
+# stale code after an edit of a helper in another file or of the flags above. This stamp, added to
+# Numba's own, covers every source of this package.
+STAMP = hashlib.sha256(
+    b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+).hexdigest()
+
+KERNELS = []  # every compiled-on-demand function, with its prototype: what the build walks over
+
+
+def _njit(function, parallel, cache):
+    return numba.njit(
+        parallel=parallel, cache=cache, nogil=True, fastmath=FASTMATH, error_model="numpy"
+    )(function)
+
+
+def kernel(prototype):
+    """Declare a kernel that Python calls. Its last parameter is the number of threads to use.
+
+    `prototype` is a Numba signature with `T` for the float type. The body may hold one `prange`
+    over the threads; called with one thread it must not reach it.
+    """
+
+    def declare(function):
+        try:
+            dispatcher = _njit(function, parallel=True, cache=True)
+        except RuntimeError:  # no place to keep a cache: importing must still work
+            dispatcher = _njit(function, parallel=True, cache=False)
+        else:
+            cache_file = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
+            if cache_file is not None:  # None under NUMBA_DISABLE_JIT
+                cache_file._source_stamp = f"{cache_file._source_stamp} {STAMP}"
+        KERNELS.append((dispatcher, prototype))
+        return dispatcher
+
+    return declare
+
+
+def inner(function):
+    """Declare a function that only kernels call; LLVM compiles it into each of them."""
+    return _njit(function, parallel=False, cache=False)
+
+
+# ---------------------------------------------------------------------------------- threads
+
+_pool = threading.Lock()  # Numba's work queue layer aborts the process when entered twice
+_threads = numba.config.NUMBA_NUM_THREADS
+
+
+def set_num_threads(n):
+    """Use `n` threads in kernels from now on; results are the same bits for any `n`."""
+    global _threads
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
+        raise ValueError(f"set_num_threads: expected an integer of at least 1, got {n!r}")
+    _threads = int(n)
+
+
+def get_num_threads():
+    """The number of threads that kernels use; by default all that Numba may (NUMBA_NUM_THREADS)."""
+    return _threads
+
+
+def launch(big_kernel, *args):
+    """Call a kernel whose work is worth all threads.
+
+    When another Python thread is inside the pool, this call does all of its work itself: kernels
+    give the same bits for any number of threads, so nothing is lost but time.
+    """
+    if _threads > 1 and _pool.acquire(blocking=False):
+        try:
+            big_kernel(*args, _threads)
+        finally:
+            _pool.release()
+    else:
+        big_kernel(*args, 1)
+
+
+def _single_threaded_child():
+    # GNU OpenMP's pool does not survive a fork: its first region in the child would hang.
+    global _threads, _pool
+    _threads, _pool = 1, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_single_threaded_child)
+
+
+# ----------------------------------------------------------------------------------- layouts
+
+
+class _Alias:
+    """A read-only buffer, presented as writable: Numba gives the two different types."""
+
+    def __init__(self, x):
+        address = x.__array_interface__["data"][0]
+        self.__array_interface__ = {**x.__array_interface__, "data": (address, False)}
+        self.base = x  # keeps the memory alive
+
+
+def plain(x):
+    """`x` in the one layout that kernels are compiled for: C-contiguous, aligned, native.
+
+    Copies only what is not so already. The result may share memory with a read-only array:
+    kernels never write to their inputs.
+    """
+    flags = x.flags
+    if flags.carray:
+        return x
+    if flags.c_contiguous and flags.aligned:
+        return np.asarray(_Alias(x))
+    return np.array(x, order="C")

@@ -1,0 +1,271 @@
+"""The register tile: a block of a matrix product whose sums never leave the registers.
+
+A tile has r rows and v vectors of columns. At each step of the inner dimension it loads v vectors
+of the right matrix and r numbers of the left one, each of which fills a vector: v + r loads for
+r v multiply-adds. Both matrices are read by strides, so that a transposed left one costs nothing;
+only the columns of the right one have to lie side by side.
+
+Each element is one chain of multiply-adds in the order of the inner dimension, whatever the tile
+that it lies in: how a matrix is cut into tiles leaves no trace in its bits.
+"""
+
+import functools
+
+from llvmlite import binding, ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from .vmath import _FLOATS, VECTOR_BYTES, Lanes, _lane_compare, _masked, _splat
+
+INDEX = ir.IntType(64)
+
+# -------------------------------------------------------------------------------- tile shapes
+
+
+@functools.cache
+def tile_shapes(target):
+    """The tiles for a target (triple, CPU, features) as (rows, vectors), the most rows first.
+
+    The sums of the first fill the registers, but for a row of the right matrix and a number of the
+    left: 24 of 32 with AVX-512, 12 of 16 with AVX2, where a vector is two registers, and 24 of 32
+    on ARM, where it is four. The last, of one row, is long: memory is read faster in long runs.
+    """
+    triple, cpu, features = target
+    widest = _widest_register(triple, cpu, features)
+    if widest == "zmm":
+        return (8, 3), (4, 3), (1, 8)
+    if widest == "ymm" or triple.startswith(("aarch64", "arm64")):
+        return (6, 1), (3, 1), (1, 4)
+    return (2, 1), (1, 2)
+
+
+def _widest_register(triple, cpu, features):
+    # A feature may come with the CPU's name or without it: LLVM is asked for what it would use.
+    vector = "<16 x float>"
+    probe = f"define {vector} @f({vector} %x) {{\n%y = fadd {vector} %x, %x\nret {vector} %y\n}}"
+    machine = binding.Target.from_triple(triple).create_target_machine(cpu=cpu, features=features)
+    assembly = machine.emit_assembly(binding.parse_assembly(probe))
+    return next((name for name in ("zmm", "ymm") if name in assembly), "xmm")
+
+
+def _shapes(context):
+    return tile_shapes(context.codegen().magic_tuple())
+
+
+@intrinsic
+def tile_rows(typingctx):
+    """The rows of the largest tile, a constant."""
+    return types.int64(), lambda context, builder, signature, args: INDEX(_shapes(context)[0][0])
+
+
+@intrinsic(prefer_literal=True)
+def tile_vectors(typingctx, is_one_row):
+    """The vectors of the largest tile, or of the tile of one row; a constant."""
+
+    def codegen(context, builder, signature, args):
+        return INDEX(_shapes(context)[-1 if is_one_row.literal_value else 0][1])
+
+    return types.int64(is_one_row), codegen
+
+
+# --------------------------------------------------------------------------------------- tile
+
+
+class Row:
+    """Reads and writes `count` adjacent vectors, the last one only as far as the columns go."""
+
+    def __init__(self, builder, dtype, count, columns=None):
+        self.builder, self.count = builder, count
+        lanes = VECTOR_BYTES * 8 // dtype.bitwidth
+        self.vector = ir.VectorType(_FLOATS[dtype.bitwidth], lanes)
+        self.zero = ir.Constant(self.vector, [0.0] * lanes)
+        self.align = dtype.bitwidth // 8
+        self.mask = None
+        if columns is not None:
+            last = builder.sub(columns, INDEX((count - 1) * lanes))
+            self.mask = _lane_compare(builder, "<", self.vector, last)
+
+    def _pointers(self, start):
+        for i in range(self.count):
+            at = self.builder.gep(start, [INDEX(i * self.vector.count)])
+            is_masked = self.mask is not None and i == self.count - 1
+            yield self.builder.bitcast(at, self.vector.as_pointer()), is_masked
+
+    def load(self, start):
+        options = ir.IntType(32)(self.align), self.mask, self.zero
+        return [
+            _masked(self.builder, "load", self.vector, [pointer, *options])
+            if is_masked
+            else self.builder.load(pointer, align=self.align)
+            for pointer, is_masked in self._pointers(start)
+        ]
+
+    def store(self, start, values):
+        options = ir.IntType(32)(self.align), self.mask
+        for value, (pointer, is_masked) in zip(values, self._pointers(start)):
+            if is_masked:
+                _masked(self.builder, "store", self.vector, [value, pointer, *options])
+            else:
+                self.builder.store(value, pointer, align=self.align)
+
+    def multiply_add(self, x, y, z):
+        """x y + z, rounded once where the CPU can."""
+        bits = self.align * 8
+        function = cgutils.get_or_insert_function(
+            self.builder.module,
+            ir.FunctionType(self.vector, [self.vector] * 3),
+            f"llvm.fmuladd.v{self.vector.count}f{bits}",
+        )
+        return self.builder.call(function, [x, y, z])
+
+
+class Operand:
+    """Where a tile finds a matrix: its first element, and its strides in elements."""
+
+    def __init__(self, context, builder, kind, value):
+        array, at, *self.strides = cgutils.unpack_tuple(builder, value)
+        self.array = context.make_array(kind[0])(context, builder, array)
+        self.start = builder.gep(self.array.data, [at])
+
+    def rows(self, builder, count, least, present):
+        """The starts of `count` rows, of which at least `least` are present; the last repeats."""
+        for i in range(count):
+            row = INDEX(i)
+            if i >= least:
+                is_present = builder.icmp_signed("<", row, present)
+                row = builder.select(is_present, row, builder.sub(present, INDEX(1)))
+            yield builder.gep(self.start, [builder.mul(row, self.strides[0])])
+
+
+def _emit_tile(builder, row, lefts, left_step, right, results, bias, depth, is_first, is_last):
+    # `lefts` and `results` are the starts of the rows, `row` what their vectors have in common.
+    sums = [[cgutils.alloca_once_value(builder, row.zero) for _ in range(row.count)] for _ in lefts]
+    with cgutils.for_range(builder, depth) as loop:
+        factors = row.load(builder.gep(right.start, [builder.mul(loop.index, right.strides[0])]))
+        offset = builder.mul(loop.index, left_step)
+        for start, row_sums in zip(lefts, sums):
+            x = _splat(builder, builder.load(builder.gep(start, [offset])), row.vector)
+            for y, total in zip(factors, row_sums):
+                builder.store(row.multiply_add(x, y, builder.load(total)), total)
+
+    def add(row_sums, terms):
+        for total, term in zip(row_sums, terms):
+            added = Lanes(builder, builder.load(total)) + Lanes(builder, term)
+            builder.store(added.value, total)
+
+    with builder.if_then(builder.not_(is_first)):
+        for start, row_sums in zip(results, sums):
+            add(row_sums, row.load(start))
+    has_bias = builder.icmp_signed(">", bias.array.nitems, INDEX(0))
+    with builder.if_then(builder.and_(is_last, has_bias)):
+        terms = row.load(bias.start)
+        for row_sums in sums:
+            add(row_sums, terms)
+    # All loads come before all stores, so that a row that repeats is stored twice, not added twice.
+    for start, row_sums in zip(results, sums):
+        row.store(start, [builder.load(total) for total in row_sums])
+
+
+@intrinsic
+def tile(typingctx, left, right, result, bias, extent, is_first, is_last):
+    """result = left right (+ bias if it is the last), added to what is there unless the first.
+
+    left    (flat array, index of the first element, stride of rows, stride of columns)
+    right   (flat array, index, stride of rows)
+    result  (flat array, index, stride of rows)
+    bias    (array, index): of one row, or empty
+    extent  (rows, columns, depth): at most `tile_rows()` rows and `tile_vectors(False)` vectors
+            of columns, or one row and exactly `tile_vectors(True)`; any depth
+    is_first, is_last  booleans, of the part of the inner dimension that this is
+    """
+    kinds = left, right, result, bias
+    dtype = result[0].dtype
+
+    def codegen(context, builder, signature, args):
+        left, right, result, bias = (
+            Operand(context, builder, kind, value) for kind, value in zip(kinds, args)
+        )
+        rows, columns, depth = cgutils.unpack_tuple(builder, args[4])
+        done = builder.append_basic_block("tile.done")
+
+        def choice(height, least, vectors, is_whole, condition):
+            with builder.if_then(condition):
+                row = Row(builder, dtype, vectors, None if is_whole else columns)
+                _emit_tile(
+                    builder,
+                    row,
+                    list(left.rows(builder, height, least, rows)),
+                    left.strides[1],
+                    right,
+                    list(result.rows(builder, height, least, rows)),
+                    bias,
+                    depth,
+                    *args[5:],
+                )
+                builder.branch(done)
+
+        lanes = VECTOR_BYTES * 8 // dtype.bitwidth
+        shapes = _shapes(context)
+        for (height, vectors), (lower, _) in zip(shapes, (*shapes[1:], (0, 0))):
+            with builder.if_then(builder.icmp_signed(">", rows, INDEX(lower))):
+                is_whole = builder.icmp_signed("==", columns, INDEX(vectors * lanes))
+                choice(height, lower + 1, vectors, True, is_whole)
+                for count in range(shapes[0][1], 0, -1):
+                    reaches = builder.icmp_signed(">", columns, INDEX((count - 1) * lanes))
+                    choice(height, lower + 1, count, False, reaches)
+        builder.branch(done)
+        builder.position_at_end(done)
+        return context.get_dummy_value()
+
+    return types.void(*kinds, extent, types.boolean, types.boolean), codegen
+
+
+# ---------------------------------------------------------------------------------- transpose
+
+
+@intrinsic
+def transpose(typingctx, source, target):
+    """Write a square, of as many rows as a vector has lanes, with rows for columns.
+
+    source  (flat array, index, stride of rows, rows, columns): of the square, how much is there.
+            Beyond the rows the last one repeats, beyond the columns are zeros.
+    target  (flat array, index, stride of rows): room for the whole square
+    """
+    dtype = source[0].dtype
+
+    def codegen(context, builder, signature, args):
+        read, write = (
+            Operand(context, builder, kind, value) for kind, value in zip((source, target), args)
+        )
+        _, rows, columns = read.strides
+        lanes = VECTOR_BYTES * 8 // dtype.bitwidth
+        is_whole = builder.icmp_signed(">=", columns, INDEX(lanes))
+        with builder.if_else(is_whole) as branches:
+            for branch, width in zip(branches, (None, columns)):
+                with branch:
+                    row = Row(builder, dtype, 1, width)
+                    vectors = [row.load(start)[0] for start in read.rows(builder, lanes, 1, rows)]
+                    starts = write.rows(builder, lanes, lanes, None)
+                    for start, vector in zip(starts, _transposed(builder, vectors)):
+                        Row(builder, dtype, 1).store(start, [vector])
+        return context.get_dummy_value()
+
+    return types.void(source, target), codegen
+
+
+def _transposed(builder, rows):
+    # Eklundh 1972: exchange the off-diagonal quarters of the square, then of each quarter, ...
+    size = len(rows)
+    indices = ir.VectorType(ir.IntType(32), size)
+    distance = size // 2
+    while distance:
+        # Lanes from `size` on are those of the second vector.
+        upper = [size + i - distance if i & distance else i for i in range(size)]
+        lower = [size + i if i & distance else i + distance for i in range(size)]
+        for i in range(size):
+            if not i & distance:
+                pair = rows[i], rows[i + distance]
+                rows[i] = builder.shuffle_vector(*pair, ir.Constant(indices, upper))
+                rows[i + distance] = builder.shuffle_vector(*pair, ir.Constant(indices, lower))
+        distance //= 2
+    return rows

@@ -1,0 +1,593 @@
+"""Vectors in kernels: a formula is written once, in Python, and becomes straight vector code.
+
+A kernel of this package that is not a matrix product walks its arrays in blocks of one vector:
+
+    for at in range(low, high, lanes(x)):
+        block = load(x, at, high - at, 0.0)
+        store(out, at, high - at, compute("sigmoid", block))
+
+`sigmoid` is a `@formula`: a Python function that runs while the kernel is compiled, on `Lanes`,
+whose operators emit LLVM instructions. So nothing depends on what an automatic vectoriser makes of
+a loop, constants have the element type of the vector (a float literal in Numba is float64 and would
+silently widen float32 code), and no instruction has the flags of the kernel that let LLVM reorder:
+a reordered reduction of an argument, or a reordered compensation, is a wrong digit.
+
+A vector has 64 bytes on every CPU, the widest there is; LLVM splits it for narrower registers.
+"""
+
+import functools
+import math
+
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.core.errors import TypingError
+from numba.extending import intrinsic, models, register_model
+
+from ._jit import inner
+
+VECTOR_BYTES = 64
+# Instructions that have a flag are not given those of the kernel by Numba. Of the flags there are,
+# these two mean nothing for the instructions that get them.
+NO_FLAGS, NO_DIVISION_FLAGS = ("arcp",), ("contract",)
+
+_FLOATS = {32: ir.FloatType(), 64: ir.DoubleType()}
+
+
+# ------------------------------------------------------------- what formulas calculate with
+
+
+class Lanes:
+    """An LLVM vector of floats (or of integers, as which its bits are seen), while compiling."""
+
+    def __init__(self, builder, value):
+        self.builder, self.value = builder, value
+        self.factors = None  # of a product: added to something, it is fused with the sum
+        element = value.type.element
+        self.count = value.type.count
+        self.is_float = not isinstance(element, ir.IntType)
+        self.width = VECTOR_BYTES * 8 // self.count
+        self.dtype = np.dtype(f"f{self.width // 8}").type
+
+    def like(self, other):
+        """A constant, as lanes of this type."""
+        return Lanes(self.builder, self._operand(other))
+
+    def _operand(self, other):
+        if isinstance(other, Lanes):
+            return other.value
+        return ir.Constant(self.value.type, [other] * self.count)
+
+    def _emit(self, instruction, x, y, flags=NO_FLAGS):
+        if self.is_float:
+            emit = functools.partial(getattr(self.builder, "f" + instruction), flags=flags)
+        else:
+            emit = getattr(self.builder, instruction)
+        return Lanes(self.builder, emit(self._operand(x), self._operand(y)))
+
+    def __mul__(self, other):
+        product = self._emit("mul", self, other)
+        product.factors = self, other
+        return product
+
+    def rounded(self):
+        """This product as a value of its own, to be fused with nothing."""
+        return Lanes(self.builder, self.value)
+
+    def __add__(self, other):
+        for product, term in ((self, other), (other, self)):
+            if getattr(product, "factors", None):
+                return self.call("fmuladd", *product.factors, term)
+        return self._emit("add", self, other)
+
+    def __sub__(self, other):
+        if self.factors:
+            return self + -self.like(other)
+        if getattr(other, "factors", None):
+            x, y = other.factors
+            return self + (-x) * y
+        return self._emit("sub", self, other)
+
+    def __rsub__(self, other):
+        return self.like(other) - self
+
+    def __truediv__(self, other):
+        return self._emit("div", self, other, NO_DIVISION_FLAGS)
+
+    def __rtruediv__(self, other):
+        return self.like(other) / self
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def __neg__(self):
+        return Lanes(self.builder, self.builder.fneg(self.value))
+
+    def __and__(self, mask):
+        return Lanes(self.builder, self.builder.and_(self.value, self._operand(mask)))
+
+    def __or__(self, mask):
+        return Lanes(self.builder, self.builder.or_(self.value, self._operand(mask)))
+
+    def __lshift__(self, count):
+        return Lanes(self.builder, self.builder.shl(self.value, self._operand(count)))
+
+    def __rshift__(self, count):
+        return Lanes(self.builder, self.builder.lshr(self.value, self._operand(count)))
+
+    def _compare(self, relation, other):
+        other = self._operand(other)
+        return self.builder.fcmp_ordered(relation, self.value, other, flags=NO_FLAGS)
+
+    def __lt__(self, other):
+        return self._compare("<", other)
+
+    def __gt__(self, other):
+        return self._compare(">", other)
+
+    def equals(self, other):
+        return self._compare("==", other)
+
+    def bits(self):
+        """The same bits as integers."""
+        integers = ir.VectorType(ir.IntType(self.width), self.count)
+        return Lanes(self.builder, self.builder.bitcast(self.value, integers))
+
+    def floats(self):
+        """The same bits as floats."""
+        floats = ir.VectorType(_FLOATS[self.width], self.count)
+        return Lanes(self.builder, self.builder.bitcast(self.value, floats))
+
+    def where(self, condition, other):
+        """These lanes where the condition (a comparison of such) holds, elsewhere the other's."""
+        return Lanes(self.builder, self.builder.select(condition, self.value, self._operand(other)))
+
+    def rotated(self, distance):
+        """Lane i of the result is lane i XOR distance."""
+        order = ir.Constant(
+            ir.VectorType(ir.IntType(32), self.count), [i ^ distance for i in range(self.count)]
+        )
+        return Lanes(self.builder, self.builder.shuffle_vector(self.value, self.value, order))
+
+    def call(self, name, *operands):
+        """An LLVM intrinsic on vectors of this type, such as sqrt; of this one without operands."""
+        operands = [self._operand(operand) for operand in operands or (self,)]
+        function = cgutils.get_or_insert_function(
+            self.builder.module,
+            ir.FunctionType(self.value.type, [self.value.type] * len(operands)),
+            f"llvm.{name}.v{self.count}f{self.width}",
+        )
+        return Lanes(self.builder, self.builder.call(function, operands))
+
+
+FORMULAS = {}
+
+
+def formula(function):
+    """Declare a function of `Lanes` that kernels may `compute` by its name."""
+    FORMULAS[function.__name__] = function
+    return function
+
+
+# ----------------------------------------------------------------------- elementary formulas
+
+
+@formula
+def add(x, y):
+    return x + y
+
+
+@formula
+def multiply(x, y):
+    return x * y
+
+
+@formula
+def maximum(x, y):
+    """The greater one; `y` where either is nan."""
+    return x.where(x > y, y)
+
+
+@formula
+def minimum(x, y):
+    """The lesser one; `y` where either is nan."""
+    return x.where(x < y, y)
+
+
+def absolute(x):
+    return (x.bits() & (1 << x.width - 1) - 1).floats()
+
+
+def with_sign_of(sign, x):
+    """A non-negative `x` with the sign of `sign`, which may be that of zero."""
+    return ((sign.bits() & -(1 << x.width - 1)) | x.bits()).floats()
+
+
+def polynomial(x, coefficients):
+    """Horner's rule; the coefficient of the highest power comes first."""
+    first, *rest = coefficients
+    value = x.like(first)
+    for coefficient in rest:
+        value = value * x + coefficient
+    return value
+
+
+@formula
+def all_sum(x):
+    """The sum over the lanes, in every lane: a butterfly, so that all lanes have the same bits."""
+    for level in range(x.count.bit_length() - 1):
+        x = x + x.rotated(1 << level)
+    return x
+
+
+@formula
+def all_maximum(x):
+    """The maximum over the lanes, in every lane."""
+    for level in range(x.count.bit_length() - 1):
+        x = maximum(x, x.rotated(1 << level))
+    return x
+
+
+# ---------------------------------------------------------------------------- exponentials
+#
+# exp(x) = 2^n * exp(r) with n = rint(x / ln 2), r = x - n ln 2 (Cody and Waite 1980: ln 2 in two
+# parts, of which the first has so few bits that n times it is exact), |r| <= ln 2 / 2, and there
+# exp(r) - 1 = r + r^2 q(r). The q are minimax fits: Remez's exchange in 60 digits on
+# |r| <= 1.001 ln 2 / 2 for the function ((exp(r) - 1) - r) / r^2; their error, seen from
+# exp(r) - 1, is 1.6e-10 relative for float32 and 1.7e-19 for float64.
+
+LN2_PARTS = {  # Cephes, expf.c and exp.c
+    np.float32: (0.693359375, -2.12194440e-4),
+    np.float64: (6.93145751953125e-1, 1.42860682030941723212e-6),
+}
+# fmt: off
+EXP_COEFFICIENTS = {  # of q, from the highest power down
+    np.float32: (
+        1.9907706882804632e-4, 1.3933732407167554e-3, 8.33328627049923e-3, 0.041666463017463684,
+        0.1666666716337204, 0.5,
+    ),
+    np.float64: (
+        2.0921672175783633e-9, 2.5105313270465117e-8, 2.7557252666766586e-7, 2.7557255168527872e-6,
+        2.480158734759457e-5, 1.984126987500362e-4, 1.388888888887429e-3, 8.333333333326082e-3,
+        0.041666666666666685, 0.1666666666666667, 0.5,
+    ),
+}
+# fmt: on
+# Below the first, exp rounds to 0; above the second, to infinity. Clamping to them keeps n small.
+EXP_RANGE = {np.float32: (-104.0, 89.0), np.float64: (-745.2, 710.0)}
+
+
+def _digits(x):
+    # Bits of a float's fraction, and the bias of its exponent.
+    return {32: (23, 127), 64: (52, 1023)}[x.width]
+
+
+def nearest_integer(x):
+    """rint(x) for |x| below 2^21, by a sum that pushes the fraction out; nan stays nan."""
+    push = 1.5 * 2.0 ** _digits(x)[0]
+    return (x + push) - push
+
+
+def power_of_two(n):
+    """2^n, for n an integer as a float, with a normal result.
+
+    The sum leaves n + bias in the lowest bits of the fraction; the shift makes it the exponent.
+    """
+    fraction, bias = _digits(n)
+    return ((n + (1.5 * 2.0**fraction + bias)).bits() << fraction).floats()
+
+
+def _reduced(x):
+    # n, and head + tail = exp(r) - 1; the head is exact and the tail small, so that where they
+    # are added last, the sum has hardly more than its own rounding error.
+    high, low = LN2_PARTS[x.dtype]
+    n = nearest_integer(x * (1 / math.log(2)))
+    head = x - n * high
+    r = head - n * low
+    return n, head, r * r * polynomial(r, EXP_COEFFICIENTS[x.dtype]) - n * low
+
+
+def _one_plus(head, tail):
+    # 1 + head + tail, with what rounding takes from 1 + head given back (Dekker 1971, Fast2Sum)
+    total = 1.0 + head
+    return total + ((1.0 - total) + head + tail)
+
+
+@formula
+def exp(x):
+    lowest, highest = EXP_RANGE[x.dtype]
+    n, head, tail = _reduced(minimum(x.like(highest), maximum(x.like(lowest), x)))
+    half = nearest_integer(n * 0.5)  # two factors: 2^n alone may be denormal or infinite
+    return _one_plus(head, tail) * power_of_two(half) * power_of_two(n - half)
+
+
+@formula
+def exp_of_negative(x):
+    """exp(x) for x <= 0 (or nan), where one factor and a constant do."""
+    n, head, tail = _reduced(maximum(x.like(EXP_RANGE[x.dtype][0]), x))
+    headroom = 2 * _digits(x)[0]
+    return _one_plus(head, tail) * power_of_two(n + headroom) * 2.0**-headroom
+
+
+@formula
+def tanh(x):
+    """With y = exp(2 |x|) - 1, which is as accurate as |x| near 0, it is y / (y + 2)."""
+    size = absolute(x)
+    saturated = {32: 9.1, 64: 19.1}[x.width]  # tanh rounds to 1 from 9.02 and from 19.07 on
+    n, head, tail = _reduced(2.0 * minimum(x.like(saturated), size))
+    scale = power_of_two(n)
+    y = (scale * head + (scale - 1.0)) + scale * tail
+    return with_sign_of(x, _quotient(y, 2.0, y))
+
+
+@formula
+def sigmoid(x):
+    """1 / (1 + exp(-x)), from exp(-|x|), which cannot overflow."""
+    e = exp_of_negative(-absolute(x))
+    return _quotient(e.where(x < 0.0, 1.0), 1.0, e)
+
+
+def _quotient(x, constant, y):
+    # x / (constant + y), corrected by what rounding has taken from the sum and the quotient
+    divisor = constant + y
+    lost = (constant - divisor) + y
+    inverse = 1.0 / divisor
+    rounded = (x * inverse).rounded()
+    return rounded + (x - rounded * divisor - rounded * lost) * inverse
+
+
+# ------------------------------------------------------------------------------ logarithms
+#
+# fdlibm's log (Sun 1993, e_log.c; the float32 coefficients are FreeBSD's e_logf.c): x = 2^k (1 + f)
+# with sqrt(1/2) < 1 + f < sqrt(2), s = f / (2 + f), and
+# log(1 + f) = f - (f^2/2 - s (f^2/2 + R(s^2))). The error is below 1 ulp.
+
+LOG_LN2_PARTS = {
+    np.float32: (6.9313812256e-01, 9.0580006145e-06),
+    np.float64: (6.93147180369123816490e-01, 1.90821492927058770002e-10),
+}
+# fmt: off
+LOG_COEFFICIENTS = {  # of R(z) / z, from the highest power down
+    np.float32: (0.24279078841, 0.28498786688, 0.40000972152, 0.66666662693),
+    np.float64: (
+        1.479819860511658591e-1, 1.531383769920937332e-1, 1.818357216161805012e-1,
+        2.222219843214978396e-1, 2.857142874366239149e-1, 3.999999999940941908e-1,
+        6.666666666666735130e-1,
+    ),
+}
+# fmt: on
+SQRT_HALF_BITS = {np.float32: 0x3F3504F3, np.float64: 0x3FE6A09E667F3BCD}
+
+
+def _log_of_product(k, f):
+    # log(2^k (1 + f))
+    high, low = LOG_LN2_PARTS[f.dtype]
+    s = f / (2.0 + f)
+    z = s * s
+    half_square = 0.5 * f * f
+    rest = half_square + z * polynomial(z, LOG_COEFFICIENTS[f.dtype])
+    return k * high - ((half_square - (s * rest + k * low)) - f)
+
+
+@formula
+def log(x):
+    fraction, bias = _digits(x)
+    smallest_normal = 2.0 ** (1 - bias)
+    is_denormal = x < smallest_normal
+    scaled = (x * 2.0**fraction).where(is_denormal, x)
+    # Moved so that the exponent field changes at sqrt(1/2) rather than at 1.
+    moved = scaled.bits() + ((bias << fraction) - SQRT_HALF_BITS[x.dtype])
+    push = 1.5 * 2.0**fraction
+    biased = ((moved >> fraction) + x.like(push).bits()).floats() - push
+    k = biased - x.like(bias + fraction).where(is_denormal, bias)
+    m = ((moved & ((1 << fraction) - 1)) + SQRT_HALF_BITS[x.dtype]).floats()
+    value = _log_of_product(k, m - 1.0)
+    value = value.where(x < math.inf, x)  # inf and nan
+    return value.where(x > 0.0, x.like(-math.inf).where(x.equals(0.0), math.nan))
+
+
+@formula
+def log1p_of_unit(x):
+    """log(1 + x) for x from 0 to 1, to the last digits of a tiny x."""
+    is_far = x > math.sqrt(2) - 1  # there 1 + x = 2 (1 + f) with f = (x - 1) / 2
+    return _log_of_product(x.like(1.0).where(is_far, 0.0), ((x - 1.0) * 0.5).where(is_far, x))
+
+
+# ------------------------------------------------------------------------- inside of kernels
+
+
+class LanesType(types.Type):
+    """Numba's type of a vector: what `load` returns and `compute` and `store` take."""
+
+    def __init__(self, dtype):
+        super().__init__(name=f"Lanes({dtype})")
+        self.dtype = dtype
+        self.count = VECTOR_BYTES * 8 // dtype.bitwidth
+
+
+@register_model(LanesType)
+class _LanesModel(models.PrimitiveModel):
+    def __init__(self, manager, lanes_type):
+        floats = _FLOATS[lanes_type.dtype.bitwidth]
+        super().__init__(manager, lanes_type, ir.VectorType(floats, lanes_type.count))
+
+
+def _splat(builder, number, vector):
+    single = builder.insert_element(
+        ir.Constant(vector, ir.Undefined), number, ir.Constant(ir.IntType(32), 0)
+    )
+    first = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None)
+    return builder.shuffle_vector(single, single, first)
+
+
+def _as_lanes(context, builder, value, value_type, lanes_type):
+    # A scalar is converted to the element type once and fills all lanes.
+    if isinstance(value_type, LanesType):
+        return value
+    number = context.cast(builder, value, value_type, lanes_type.dtype)
+    return _splat(builder, number, context.get_value_type(lanes_type))
+
+
+def _address(context, builder, array_type, array, at, vector):
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [at]), vector.as_pointer())
+
+
+def _lane_compare(builder, relation, vector, number):
+    # Which lanes have a number that is in that relation to an int64.
+    index = ir.VectorType(ir.IntType(64), vector.count)
+    lane = ir.Constant(index, list(range(vector.count)))
+    return builder.icmp_signed(relation, lane, _splat(builder, number, index))
+
+
+def _masked(builder, action, vector, arguments):
+    # llvm.masked.load or .store
+    function = cgutils.get_or_insert_function(
+        builder.module,
+        ir.FunctionType(
+            vector if action == "load" else ir.VoidType(), [value.type for value in arguments]
+        ),
+        f"llvm.masked.{action}.v{vector.count}f{VECTOR_BYTES * 8 // vector.count}.p0",
+    )
+    return builder.call(function, arguments)
+
+
+@intrinsic
+def lanes(typingctx, array):
+    """The number of lanes of a vector of the array's dtype, a constant."""
+    count = LanesType(array.dtype).count
+    return types.int64(array), lambda context, builder, signature, args: ir.Constant(
+        ir.IntType(64), count
+    )
+
+
+@intrinsic
+def one_hot(typingctx, array, position):
+    """Lanes of the array's dtype: 1 in lane `position`, which may be in none, 0 elsewhere."""
+    lanes_type = LanesType(array.dtype)
+
+    def codegen(context, builder, signature, args):
+        vector = context.get_value_type(lanes_type)
+        here = _lane_compare(builder, "==", vector, args[1])
+        return Lanes(builder, ir.Constant(vector, [1.0] * vector.count)).where(here, 0.0).value
+
+    return lanes_type(array, types.int64), codegen
+
+
+def _load(context, builder, array_type, array, at, count, fill):
+    lanes_type = LanesType(array_type.dtype)
+    vector = context.get_value_type(lanes_type)
+    align = ir.Constant(ir.IntType(32), array_type.dtype.bitwidth // 8)
+    pointer = _address(context, builder, array_type, array, at, vector)
+    is_full = builder.icmp_signed(">=", count, ir.Constant(count.type, lanes_type.count))
+    with builder.if_else(is_full, likely=True) as (then, otherwise):
+        with then:
+            whole = builder.load(pointer, align=align.constant)
+            whole_block = builder.block
+        with otherwise:
+            filling = _as_lanes(context, builder, fill, types.float64, lanes_type)
+            mask = _lane_compare(builder, "<", vector, count)
+            part = _masked(builder, "load", vector, [pointer, align, mask, filling])
+            part_block = builder.block
+    block = builder.phi(vector)
+    block.add_incoming(whole, whole_block)
+    block.add_incoming(part, part_block)
+    return block
+
+
+@intrinsic
+def load(typingctx, array, at, count, fill):
+    """The vector array[at : at + lanes]; only `count` elements when that is less, then `fill`."""
+
+    def codegen(context, builder, signature, args):
+        return _load(context, builder, array, *args)
+
+    return LanesType(array.dtype)(array, types.int64, types.int64, types.float64), codegen
+
+
+@intrinsic
+def load_each(typingctx, arrays, at, count):
+    """A tuple of the vectors at one place of several arrays, filled up with 0."""
+    result = types.Tuple([LanesType(array.dtype) for array in arrays])
+
+    def codegen(context, builder, signature, args):
+        zero = ir.Constant(ir.DoubleType(), 0.0)
+        blocks = [
+            _load(context, builder, array_type, array, *args[1:], zero)
+            for array_type, array in zip(arrays, cgutils.unpack_tuple(builder, args[0]))
+        ]
+        return context.make_tuple(builder, result, blocks)
+
+    return result(arrays, types.int64, types.int64), codegen
+
+
+@intrinsic
+def store(typingctx, array, at, count, block):
+    """array[at : at + lanes] = block; only the first `count` elements when that is less."""
+
+    def codegen(context, builder, signature, args):
+        data, start, length, value = args
+        align = ir.Constant(ir.IntType(32), array.dtype.bitwidth // 8)
+        pointer = _address(context, builder, array, data, start, value.type)
+        is_full = builder.icmp_signed(">=", length, ir.Constant(length.type, block.count))
+        with builder.if_else(is_full, likely=True) as (then, otherwise):
+            with then:
+                builder.store(value, pointer, align=align.constant)
+            with otherwise:
+                mask = _lane_compare(builder, "<", value.type, length)
+                _masked(builder, "store", value.type, [value, pointer, align, mask])
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, types.int64, block), codegen
+
+
+@inner
+def share(x, part, parts):
+    """Which elements of `x` are the share of that number: low and high, of whole vectors."""
+    vectors = (x.size + lanes(x) - 1) // lanes(x)
+    low = vectors * part // parts * lanes(x)
+    high = vectors * (part + 1) // parts * lanes(x)
+    return low, min(high, x.size)
+
+
+@intrinsic
+def first(typingctx, block):
+    """The first lane."""
+
+    def codegen(context, builder, signature, args):
+        return builder.extract_element(args[0], ir.Constant(ir.IntType(32), 0))
+
+    return block.dtype(block), codegen
+
+
+@intrinsic(prefer_literal=True)
+def compute(typingctx, name, *operands):
+    """The formula of that name (a literal) on vectors, numbers, and tuples of these, flattened.
+
+    At least one operand is a vector. Numbers are converted to its element type and fill all lanes.
+    """
+    if not isinstance(name, types.StringLiteral):
+        raise TypingError("compute: the name of the formula must be a literal")
+    function = FORMULAS[name.literal_value]
+
+    def flat_types(operands):
+        for operand in operands:
+            yield from flat_types(operand) if isinstance(operand, types.BaseTuple) else [operand]
+
+    def flat_values(builder, operands, values):
+        for operand, value in zip(operands, values):
+            if isinstance(operand, types.BaseTuple):
+                yield from flat_values(builder, operand, cgutils.unpack_tuple(builder, value))
+            else:
+                yield value
+
+    lanes_type = next(kind for kind in flat_types(operands) if isinstance(kind, LanesType))
+
+    def codegen(context, builder, signature, args):
+        values = flat_values(builder, operands, cgutils.unpack_tuple(builder, args[1]))
+        vectors = [
+            _as_lanes(context, builder, value, kind, lanes_type)
+            for value, kind in zip(values, flat_types(operands))
+        ]
+        return function(*(Lanes(builder, value) for value in vectors)).value
+
+    return lanes_type(name, types.StarArgTuple.from_types(operands)), codegen

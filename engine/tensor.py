@@ -1,0 +1,211 @@
+"""Tensor: an array, and the place on the tape where it was made. It knows no operation.
+
+Operators and methods such as `+` and `sum` are attached by `engine.ops`; how a Tensor came to be
+is in its `node`, which `engine.recorder` makes and `engine.graph` walks.
+"""
+
+import numpy as np
+
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+
+
+class Leaf:
+    """The end of a walk: where the gradient of a Tensor that nothing was computed from arrives."""
+
+    __slots__ = ("grad", "shape", "dtype")
+    parents = ()
+    step = None
+
+    def __init__(self, array):
+        self.grad = None
+        self.shape = array.shape
+        self.dtype = array.dtype
+
+
+class Tensor:
+    """An n-dimensional array that records what is computed from it.
+
+    data           array-like. It is copied. Arrays of float64 (and wider) are float64, those of
+                   float32 and float16 and Python floats float32; integers and booleans stay such.
+    requires_grad  True: operations on this Tensor are recorded, and `backward` leaves the
+                   gradient in `.grad`. Needs a float dtype. Default False.
+    dtype          float32, float64, an integer type or bool; overrides the rule above.
+
+    Raises TypeError for complex, object and text data and for a gradient of integers, ValueError
+    for ragged lists.
+    """
+
+    # `origin` is set only on what softmax and sigmoid return: see `engine.op`.
+    __slots__ = ("data", "node", "origin", "__weakref__")
+
+    def __init__(self, data, requires_grad=False, dtype=None):
+        self.data = to_array(data, dtype, copy=True)
+        self.node = None
+        self.requires_grad = requires_grad
+
+    shape = property(lambda self: self.data.shape, doc="The lengths of the axes, a tuple.")
+    dtype = property(lambda self: self.data.dtype, doc="The NumPy dtype of the elements.")
+    ndim = property(lambda self: self.data.ndim, doc="The number of axes.")
+    size = property(lambda self: self.data.size, doc="The number of elements.")
+
+    @property
+    def requires_grad(self):
+        """Whether operations on this Tensor are recorded. Can be set on a Tensor made by hand."""
+        return self.node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value):
+        if self.node is not None and type(self.node) is not Leaf:
+            if not value:
+                raise ValueError(
+                    "requires_grad: this Tensor is the result of a recorded operation; "
+                    "use detach() to get one that is not recorded"
+                )
+            return
+        if not value:
+            self.node = None
+        elif self.data.dtype.kind != "f":
+            raise TypeError(
+                f"requires_grad: only float32 and float64 Tensors have gradients, this one is "
+                f"{self.data.dtype}; pass dtype='float32' if its numbers are meant as reals"
+            )
+        elif self.node is None:
+            self.node = Leaf(self.data)
+
+    @property
+    def grad(self):
+        """The gradient that `backward` has accumulated here: a Tensor of the same shape, or None.
+
+        Only Tensors made by hand with requires_grad=True collect one; for a result of an
+        operation use `engine.grad`.
+        """
+        return self.node.grad if type(self.node) is Leaf else None
+
+    @grad.setter
+    def grad(self, value):
+        if type(self.node) is not Leaf:
+            raise ValueError("grad: only a Tensor made with requires_grad=True has one to set")
+        if value is not None:
+            value = value if type(value) is Tensor else Tensor(value, dtype=self.dtype)
+            if value.shape != self.shape or value.dtype != self.dtype:
+                raise ValueError(
+                    f"grad: expected {self.dtype} of shape {self.shape}, "
+                    f"got {value.dtype} of shape {value.shape}"
+                )
+        self.node.grad = value
+
+    def backward(self, grad=None, retain_graph=False, create_graph=False):
+        """Add d(self)/d(leaf) to `.grad` of every leaf that this Tensor was computed from.
+
+        grad          the gradient of some scalar in respect of this Tensor, of this Tensor's
+                      shape; may be left out when it has one element (then it is 1).
+        retain_graph  keep what the tape has saved, so that backward can run again.
+        create_graph  record the backward pass too: the gradients can be differentiated again.
+
+        Raises ValueError when nothing was recorded, when `grad` is missing or mis-shaped, and
+        when the graph has already been used and freed.
+        """
+        from . import graph  # which builds on this module
+
+        graph.backward(self, grad, retain_graph, create_graph)
+
+    def detach(self):
+        """The same numbers (shared, not copied) as a Tensor that is not recorded."""
+        return wrap(self.data)
+
+    def numpy(self):
+        """The data as a NumPy array: shared, not copied."""
+        return self.data
+
+    def item(self):
+        """The only element, as a Python number. ValueError when there is not exactly one."""
+        if self.data.size != 1:
+            raise ValueError(f"item: expected one element, this Tensor has shape {self.shape}")
+        return self.data.item()
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.data, dtype=dtype, copy=copy)
+
+    def __len__(self):
+        if self.data.ndim == 0:
+            raise TypeError("len: a 0-d Tensor has no length")
+        return len(self.data)
+
+    def __bool__(self):
+        if self.data.size != 1:
+            raise ValueError(
+                f"bool: a Tensor of shape {self.shape} is neither true nor false; "
+                "compare it and use all() or any() on the result"
+            )
+        return bool(self.data)
+
+    def __float__(self):
+        return float(self.item())
+
+    def __int__(self):
+        return int(self.item())
+
+    def __index__(self):
+        if self.data.dtype.kind not in "iu":
+            raise TypeError(f"index: only an integer Tensor is an index, this one is {self.dtype}")
+        return int(self.item())
+
+    def __format__(self, spec):
+        return format(self.item(), spec) if spec else str(self)
+
+    def __repr__(self):
+        body = np.array2string(self.data, separator=", ", prefix="Tensor(")
+        dtype = "" if self.data.dtype in (FLOAT32, np.int64, np.bool_) else f", dtype={self.dtype}"
+        return f"Tensor({body}{dtype}{', requires_grad=True' if self.requires_grad else ''})"
+
+    def __setitem__(self, index, value):
+        raise TypeError(
+            "a Tensor is not assigned into, since the tape may still need what it holds: "
+            "use engine.where to choose, or write to the array t.data if nothing recorded uses it"
+        )
+
+
+_new = object.__new__
+
+
+def wrap(array, node=None):
+    """A Tensor around `array` itself: no copy, no check. For results of operations."""
+    result = _new(Tensor)
+    result.data = array
+    result.node = node
+    return result
+
+
+def asarray(data, dtype=None):
+    """`data` as a Tensor that shares its memory where it can; a Tensor of that dtype as it is.
+
+    For the dtypes and errors see `Tensor`.
+    """
+    if type(data) is Tensor and (dtype is None or data.dtype == dtype):
+        return data
+    return wrap(to_array(data, dtype))
+
+
+def to_array(data, dtype=None, copy=False):
+    """`data` (array-like, Tensor or number) as an array of a dtype that Tensors may have."""
+    if type(data) is Tensor:
+        data = data.data
+    given = type(data) is np.ndarray or isinstance(data, np.generic)
+    try:
+        array = np.array(data, copy=True if copy else None)
+    except ValueError as error:
+        raise ValueError(f"Tensor: expected numbers in equal rows, got a ragged list ({error})")
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"Tensor: expected real numbers, got {array.dtype} data")
+    if dtype is not None:
+        target = np.dtype(dtype)
+        if target.kind not in "biu" and target not in (FLOAT32, FLOAT64):
+            raise TypeError(
+                f"Tensor: expected dtype float32, float64, an integer type or bool, got {target}"
+            )
+    elif array.dtype.kind == "f":
+        # A list of Python floats arrives as float64 too, but nobody asked for that.
+        target = FLOAT64 if given and array.dtype.itemsize >= 8 else FLOAT32
+    else:
+        target = np.dtype(array.dtype.type)  # in native byte order
+    return array if array.dtype is target else array.astype(target)
