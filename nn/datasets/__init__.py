@@ -1,0 +1,3 @@
+"""Real data to learn from."""
+
+from .mnist import mnist, mnist_subset
