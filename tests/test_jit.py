@@ -1,0 +1,238 @@
+"""How kernels are built, cached, laid out and run on threads."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import engine
+from engine.kernels import _jit, build, elementwise, gemm, softmax, update
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(code, cwd=ROOT, **environment):
+    """Run Python code in a process of its own; returns what it prints."""
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, **environment},
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout.split()
+
+
+def test_every_kernel_has_the_flags_and_is_registered():
+    build.load_all()
+    assert len(_jit.KERNELS) >= 15
+    for kernel, prototype in _jit.KERNELS:
+        options = kernel.targetoptions
+        assert options["fastmath"] == _jit.FASTMATH
+        assert options["nogil"]
+        assert options["error_model"] == "numpy"
+        assert prototype.endswith("int64)"), "the last parameter is the number of threads"
+        assert len(kernel.py_func.__code__.co_varnames[: kernel.py_func.__code__.co_argcount]) <= 8
+
+
+def test_nan_survives_the_flags():
+    x = np.array([np.nan, 1.0], "float32")
+    for function in (elementwise.exp, elementwise.relu, softmax.softmax):
+        assert np.isnan(function(x)[0])
+
+
+def test_importing_loads_no_kernel():
+    loaded = run(
+        "import engine, nn\n"
+        "from engine.kernels import _jit\n"
+        "print(sum(len(k.signatures) for k, _ in _jit.KERNELS))"
+    )
+    assert loaded == ["0"]
+
+
+def test_a_training_step_meets_only_kernels_that_the_build_made():
+    code = (
+        "import numpy as np, nn\n"
+        "from engine.kernels import build\n"
+        "for dtype in ('float32', 'float64'):\n"
+        "    for optimizer in ('sgd', 'adam'):\n"
+        "        model = nn.Sequential([nn.Flatten(input_shape=(28, 28)),\n"
+        "            nn.Dense(512, activation='relu'), nn.Dense(10, activation='softmax')])\n"
+        "        model.compile(optimizer, 'sparse_categorical_crossentropy', ['accuracy'])\n"
+        "        model.fit(np.zeros((40, 28, 28), dtype), np.zeros(40, int), verbose=0)\n"
+        "        model.predict(np.zeros((40, 28, 28), dtype))\n"
+        "print(build.compilations(), build.cache_hits())"
+    )
+    built = subprocess.run(
+        [sys.executable, "-m", "engine.kernels.build"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert built.returncode == 0, built.stderr
+    compilations, hits = map(int, run(code))
+    assert compilations == 0
+    assert hits > 5
+
+
+@pytest.fixture
+def small_package(tmp_path):
+    """A copy of the kernels' machinery with one small kernel, and a helper in another file."""
+    package = tmp_path / "engine" / "kernels"
+    package.mkdir(parents=True)
+    (tmp_path / "engine" / "__init__.py").write_text("")
+    (package / "__init__.py").write_text("")
+    shutil.copy(ROOT / "engine" / "kernels" / "_jit.py", package)
+    (package / "helper.py").write_text(
+        "from ._jit import inner\n@inner\ndef factor(x):\n    return x * 2\n"
+    )
+    (package / "scale.py").write_text(
+        "from numba import prange\nfrom ._jit import kernel\nfrom .helper import factor\n\n"
+        '@kernel("void(T[::1], T[::1], int64)")\n'
+        "def scale(x, out, threads):\n"
+        "    for i in prange(x.size):\n        out[i] = factor(x[i])\n"
+    )
+    return package
+
+
+SCALE = (
+    "import numpy as np\n"
+    "from engine.kernels.scale import scale\n"
+    "x = np.ones(3, 'float32')\n"
+    "out = np.zeros(3, 'float32')\n"
+    "scale(x, out, 1)\n"
+    "print(int(out[0]), sum(scale.stats.cache_hits.values()))"
+)
+
+
+def test_a_cache_is_used_again_but_never_after_an_edit_of_any_source(small_package):
+    place = small_package.parent.parent
+    assert run(SCALE, cwd=place) == ["2", "0"]
+    assert run(SCALE, cwd=place) == ["2", "1"]
+    helper = small_package / "helper.py"
+    helper.write_text(helper.read_text().replace("* 2", "* 3"))
+    assert run(SCALE, cwd=place) == ["3", "0"]
+
+
+def test_kernels_work_where_no_cache_can_be_written(small_package):
+    code = (
+        "from numba.core import caching\n"
+        "caching.CacheImpl._locator_classes = []\n"
+        "caching.CompileResultCacheImpl._locator_classes = []\n"
+    )
+    assert run(code + SCALE.split(", sum")[0] + ")", cwd=small_package.parent.parent) == ["2"]
+
+
+def test_plain_copies_only_what_it_must():
+    x = np.arange(12.0).reshape(3, 4)
+    assert _jit.plain(x) is x
+    frozen = x.copy()
+    frozen.flags.writeable = False
+    alias = _jit.plain(frozen)
+    assert alias.flags.carray
+    assert np.shares_memory(alias, frozen)
+    for view in (x.T, x[:, ::2], x[::-1], np.broadcast_to(x[0], (3, 4))):
+        result = _jit.plain(view)
+        assert result.flags.carray
+        np.testing.assert_array_equal(result, view)
+    alive = _jit.plain(np.broadcast_to(np.float32(3), (1,)))
+    assert alive[0] == 3
+
+
+# ---------------------------------------------------------------------------------- threads
+
+
+def everything(rng):
+    """One call of each family of kernels, big enough for several threads, as bytes."""
+    a = rng.normal(size=(130, 300)).astype("float32")
+    b = rng.normal(size=(300, 257)).astype("float32")
+    logits = rng.normal(size=(600, 150)).astype("float32")
+    labels = rng.integers(0, 150, 600)
+    p, m, v = (rng.uniform(size=200_000).astype("float32") for _ in range(3))
+    g = rng.normal(size=200_000).astype("float32")
+    update.adam(p, g, m, v, 0.01, 0.9, 0.999, 1e-7, 3)
+    results = [
+        gemm.matmul(a, b),
+        gemm.matmul(a.T, gemm.matmul(a, b)),
+        gemm.matmul(gemm.matmul(a, b), b.T),
+        softmax.softmax(logits),
+        softmax.sparse_cross_entropy(logits, labels),
+        elementwise.tanh(g),
+        p,
+    ]
+    return [result.tobytes() for result in results]
+
+
+@pytest.mark.parametrize("count", [2, 3, 8])
+def test_the_same_bits_for_any_number_of_threads(threads, count):
+    threads(1)
+    alone = everything(np.random.default_rng(1))
+    threads(count)
+    assert everything(np.random.default_rng(1)) == alone
+
+
+def test_the_same_training_for_any_number_of_threads(threads):
+    import nn
+
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(512, 300)).astype("float32"), rng.integers(0, 10, 512)
+    weights = []
+    for count in (1, 2, 3):
+        threads(count)
+        engine.seed(0)
+        model = nn.Sequential(
+            [
+                nn.Dense(256, activation="relu", input_shape=(300,)),
+                nn.Dense(10, activation="softmax"),
+            ]
+        )
+        model.compile("adam", "sparse_categorical_crossentropy")
+        model.fit(x, y, batch_size=256, epochs=10, verbose=0)
+        weights.append([p.numpy().tobytes() for p in model.parameters()])
+    assert weights[0] == weights[1] == weights[2]
+
+
+def test_the_number_of_threads_can_be_set_and_is_checked(threads):
+    threads(3)
+    assert engine.get_num_threads() == 3
+    for wrong in (0, -1, 1.5, True, "2"):
+        with pytest.raises(ValueError, match="set_num_threads: expected an integer of at least 1"):
+            threads(wrong)
+    assert run("import engine; print(engine.get_num_threads())", NUMBA_NUM_THREADS="1") == ["1"]
+
+
+@pytest.mark.parametrize("layer", ["omp", "workqueue"])
+def test_python_threads_may_call_kernels_at_once(layer):
+    code = (
+        "import threading, numpy as np\n"
+        "from engine.kernels import gemm\n"
+        "a = np.random.default_rng(0).normal(size=(300, 300))\n"
+        "expected = gemm.matmul(a, a).tobytes()\n"
+        "wrong = []\n"
+        "def work():\n"
+        "    for _ in range(50):\n"
+        "        if gemm.matmul(a, a).tobytes() != expected: wrong.append(1)\n"
+        "threads = [threading.Thread(target=work) for _ in range(4)]\n"
+        "[t.start() for t in threads]; [t.join() for t in threads]\n"
+        "print(len(wrong))"
+    )
+    assert run(code, NUMBA_THREADING_LAYER=layer) == ["0"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_works_on_one_thread():
+    code = (
+        "import os, numpy as np, engine\n"
+        "from engine.kernels import gemm\n"
+        "a = np.ones((300, 300))\n"
+        "gemm.matmul(a, a)\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    right = gemm.matmul(a, a)[0, 0] == 300 and engine.get_num_threads() == 1\n"
+        "    os._exit(0 if right else 1)\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
+    )
+    assert run(code) == ["0"]
