@@ -125,3 +125,11 @@ def adam(p, g, mean, variance, learning_rate, beta1, beta2, epsilon, step):
     v = beta2 * wide(variance) + (1 - beta2) * wide(g) ** 2
     rate = learning_rate * np.sqrt(1 - beta2**step) / (1 - beta1**step)
     return wide(p) - rate * m / (np.sqrt(v) + epsilon), m, v
+
+
+# ---------------------------------------------------------------------------- matrix product
+
+
+def matmul(a, b):
+    """In float64, where a product of long doubles would take a minute."""
+    return np.asarray(a, dtype=np.float64) @ np.asarray(b, dtype=np.float64)

@@ -20,9 +20,9 @@ from .vmath import VECTOR_BYTES, compute, first, lanes, load, store
 DEPTH = 512  # of a part of the inner dimension
 ROWS = 32  # of the left matrix, which stay in the cache while all panels pass by
 COLUMNS = 1024  # of the right matrix that are packed together
-PACK = 64  # from this many rows on, each of which reads all of the right matrix, packing pays
+PACK = 200  # from this many rows on, each of which reads all of the right matrix, packing pays
 LONG = 64  # from this inner dimension on, dot products are faster than packing for one row
-PARALLEL = 1 << 17  # from this many multiply-adds on, a second thread gains more than it costs
+PARALLEL = 1 << 18  # from so many multiply-adds on, a second thread gains more than it costs
 
 # ------------------------------------------------------------------------------------ kernels
 
@@ -42,12 +42,13 @@ def product(a, b, bias, out, scratch, a_transposed, b_transposed, threads):
     else:
         for t in prange(threads):
             own = scratch[scratch.size // threads * t : scratch.size // threads * (t + 1)]
-            if n >= 2 * lanes(bias) * threads:
-                left, right = cut(n, lanes(bias), t, threads)
-                block(operands, own, 0, m, left, right)
-            else:
+            # Whole rows lie better in the cache, but each of these threads packs all of `b`.
+            if m >= PACK * threads or n < 2 * lanes(bias) * threads:
                 top, bottom = cut(m, tile_rows(), t, threads)
                 block(operands, own, top, bottom, 0, n)
+            else:
+                left, right = cut(n, lanes(bias), t, threads)
+                block(operands, own, 0, m, left, right)
 
 
 @inner
@@ -124,17 +125,21 @@ def panel_width(columns, lanes, is_long):
 def pack(b, b_transposed, start, stop, left, right, panel):
     """Copy a part of the rows of `b`, of each the columns from left to right, to the panel."""
     target, at, pitch = panel
-    source, stride = b.reshape(-1), b.shape[1]
+    source, stride, size = b.reshape(-1), b.shape[1], lanes(b.reshape(-1))
     if b_transposed:
-        for j in range(left, right, lanes(source)):
-            for p in range(start, stop, lanes(source)):
-                square = (source, j * stride + p, stride, right - j, stop - p)
+        squares = start + (stop - start) // size * size
+        for j in range(left, right, size):
+            for p in range(start, squares, size):
+                square = (source, j * stride + p, stride, right - j)
                 transpose(square, (target, at + (p - start) * pitch + j - left, pitch))
+        for p in range(squares, stop):
+            for j in range(left, right):
+                target[at + (p - start) * pitch + j - left] = source[j * stride + p]
     else:
         for p in range(start, stop):
-            for j in range(left, right, lanes(source)):
+            for j in range(left, right, size):
                 vector = load(source, p * stride + j, right - j, 0.0)
-                store(target, at + (p - start) * pitch + j - left, lanes(source), vector)
+                store(target, at + (p - start) * pitch + j - left, size, vector)
 
 
 @kernel("void(T[:, ::1], T[::1], T[::1], int64)")
@@ -180,26 +185,27 @@ def matmul(a, b, out=None, bias=None):
     Any strides; an array that is the transpose of a C-contiguous one is not copied. Returns `out`,
     a C-contiguous array (m, n) which must not overlap the others; a fresh one by default.
     """
-    (m, k), n = a.shape, b.shape[1]
-    a, a_transposed = _stored(a)
-    b, b_transposed = _stored(b)
+    (m, k), (_, n) = a.shape, b.shape
+    a, a_transposed = (a, 0) if a.flags.carray else _stored(a)
+    b, b_transposed = (b, 0) if b.flags.carray else _stored(b)
     if out is None:
         out = np.empty((m, n), a.dtype)
     is_large = m * k * n >= PARALLEL
     if k >= LONG and ((m == 1 and b_transposed) or (n == 1 and not a_transposed)):
-        matrix, vector = (b, a) if m == 1 and b_transposed else (a, b)
+        matrix, vector = (b, a) if b_transposed else (a, b)
         args = matrix, vector.reshape(-1), out.reshape(-1)
         launch(matrix_vector, *args) if is_large else matrix_vector(*args, 1)
         if bias is not None:
             out += bias
         return out
-    nothing = _NOTHING[a.dtype.char]
-    bias = nothing if bias is None else plain(bias)
-    scratch = nothing
+    scratch = nothing = _NOTHING[a.dtype.char]
     if b_transposed or m >= PACK:
         scratch = _room(n, get_num_threads() if is_large else 1, a.dtype)
-    args = a, b, bias, out, scratch, a_transposed, b_transposed
-    launch(product, *args) if is_large else product(*args, 1)
+    bias = nothing if bias is None else plain(bias)
+    if is_large:
+        launch(product, a, b, bias, out, scratch, a_transposed, b_transposed)
+    else:
+        product(a, b, bias, out, scratch, a_transposed, b_transposed, 1)
     return out
 
 

@@ -227,9 +227,8 @@ def tile(typingctx, left, right, result, bias, extent, is_first, is_last):
 def transpose(typingctx, source, target):
     """Write a square, of as many rows as a vector has lanes, with rows for columns.
 
-    source  (flat array, index, stride of rows, rows, columns): of the square, how much is there.
-            Beyond the rows the last one repeats, beyond the columns are zeros.
-    target  (flat array, index, stride of rows): room for the whole square
+    source  (flat array, index, stride of rows, rows): when fewer rows are there, the last repeats
+    target  (flat array, index, stride of rows): with room for the whole square
     """
     dtype = source[0].dtype
 
@@ -237,17 +236,12 @@ def transpose(typingctx, source, target):
         read, write = (
             Operand(context, builder, kind, value) for kind, value in zip((source, target), args)
         )
-        _, rows, columns = read.strides
-        lanes = VECTOR_BYTES * 8 // dtype.bitwidth
-        is_whole = builder.icmp_signed(">=", columns, INDEX(lanes))
-        with builder.if_else(is_whole) as branches:
-            for branch, width in zip(branches, (None, columns)):
-                with branch:
-                    row = Row(builder, dtype, 1, width)
-                    vectors = [row.load(start)[0] for start in read.rows(builder, lanes, 1, rows)]
-                    starts = write.rows(builder, lanes, lanes, None)
-                    for start, vector in zip(starts, _transposed(builder, vectors)):
-                        Row(builder, dtype, 1).store(start, [vector])
+        row = Row(builder, dtype, 1)
+        lanes = row.vector.count
+        vectors = [row.load(start)[0] for start in read.rows(builder, lanes, 1, read.strides[1])]
+        starts = write.rows(builder, lanes, lanes, None)
+        for start, vector in zip(starts, _transposed(builder, vectors)):
+            row.store(start, [vector])
         return context.get_dummy_value()
 
     return types.void(source, target), codegen

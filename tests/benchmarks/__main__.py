@@ -4,7 +4,7 @@ import argparse
 import importlib
 import os
 
-PARTS = ("gemm", "vector")
+PARTS = ("gemm", "overhead", "vector")
 
 
 def main():

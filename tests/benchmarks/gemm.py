@@ -5,6 +5,7 @@ so that what else the machine does hits both, and the best time of each counts.
 """
 
 import argparse
+import functools
 import platform
 import time
 
@@ -23,6 +24,8 @@ LAYERS = [(32, 784, 512), (128, 512, 512), (1024, 512, 512)]
 MORE_LAYERS = [(1, 784, 512), (1, 512, 512), (8, 512, 256), (32, 64, 32), (128, 512, 10)]
 SQUARES = [8, 16, 32, 64, 100, 256, 1000, 1024]
 SAMPLE = 3e-4  # seconds that are timed at a time
+SAMPLES = 8  # in a turn
+PAUSE = 0.15  # seconds before a turn: so long one library's idle threads keep a core busy
 
 
 def cases(kinds):
@@ -54,18 +57,21 @@ def check(name, a, b):
         raise ValueError(f"{name}: our product is wrong")
 
 
-def best_times(calls, rounds):
+def best_times(calls, threads, turns):
     """The shortest time of each call in seconds, all of them taking turns."""
     start = time.perf_counter()
     calls[0]()
     repeats = max(1, int(SAMPLE / (time.perf_counter() - start)))
     times = [float("inf")] * len(calls)
-    for _ in range(rounds):
+    for _ in range(turns):
         for i, call in enumerate(calls):
-            start = time.perf_counter()
-            for _ in range(repeats):
-                call()
-            times[i] = min(times[i], (time.perf_counter() - start) / repeats)
+            if threads > 1:
+                time.sleep(PAUSE)
+            for _ in range(SAMPLES):
+                start = time.perf_counter()
+                for _ in range(repeats):
+                    call()
+                times[i] = min(times[i], (time.perf_counter() - start) / repeats)
     return times
 
 
@@ -79,9 +85,12 @@ def table(dtype, threads, options):
     for title, a, b in cases(options.cases):
         a, b = as_type(a, dtype), as_type(b, dtype)
         check(title, a, b)
-        out = np.empty((len(a), b.shape[1]), dtype)
-        calls = [lambda: gemm.matmul(a, b, out=out), lambda: np.matmul(a, b, out=out)]  # noqa: B023
-        ours, theirs = best_times(calls, options.rounds)
+        ours, theirs = np.empty((2, len(a), b.shape[1]), dtype)
+        calls = (
+            functools.partial(gemm.matmul, a, b, out=ours),
+            functools.partial(np.matmul, a, b, out=theirs),
+        )
+        ours, theirs = best_times(calls, threads, options.turns)
         work = 2e-9 * a.size * b.shape[1]
         ratios.append(theirs / ours)
         print(
@@ -98,7 +107,7 @@ def main(argv):
     parser.add_argument("--threads", type=int, nargs="+", default=[1, _jit.get_num_threads()])
     parser.add_argument("--dtypes", nargs="+", default=["float32", "float64"])
     parser.add_argument("--cases", nargs="+", default=["layers", "more", "squares"])
-    parser.add_argument("--rounds", type=int, default=100, help="of alternating calls")
+    parser.add_argument("--turns", type=int, default=8, help="of ours and of theirs")
     options = parser.parse_args(argv)
     blas = next(pool for pool in threadpool_info() if pool["user_api"] == "blas")
     print(

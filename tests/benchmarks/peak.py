@@ -8,7 +8,7 @@ from numba import njit, prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-STEPS = 100_000
+STEPS = 10_000
 CHAINS = (4, 6, 8, 12)  # as many as hide the latency and fit the registers: depends on the CPU
 
 
@@ -63,7 +63,7 @@ def gflops(dtype, threads):
     best = 0.0
     for count in CHAINS:
         run = chains_of(count)
-        for _ in range(20):
+        for _ in range(200):
             start = time.perf_counter()
             run(dtype(0.5), out, threads)
             flops = 2 * STEPS * count * 64 // out.itemsize * threads

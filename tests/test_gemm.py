@@ -1,0 +1,267 @@
+"""The matrix product: every size class and layout against float64, and bit for bit with itself.
+
+Most cases are small integers, of which every sum is exact: a single wrong index shows.
+"""
+
+import os
+import platform
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from llvmlite import binding
+
+from engine.kernels import gemm, simd
+
+from . import naive
+
+FLOATS = [np.float32, np.float64]
+# Of vectors (8 and 16 lanes), tiles (1 to 8 rows, up to 3 vectors), the rows that stay in the
+# cache (32), packing (200 rows), a part of the inner dimension (512) and of the columns (1024)
+ROWS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 31, 32, 33, 41, 199, 200, 201]
+DEPTHS = [1, 2, 15, 16, 17, 33, 63, 64, 65, 511, 512, 513, 1025]
+COLUMNS = [1, 2, 7, 8, 9, 10, 15, 16, 17, 24, 31, 32, 33, 47, 48, 49, 64, 65, 97, 129, 200]
+SIZES = sorted(
+    {(m, 37, 50) for m in ROWS}
+    | {(m, 100, n) for m in (1, 9, 33) for n in COLUMNS}
+    | {(m, k, n) for m, n in [(1, 33), (33, 1), (10, 17), (201, 40)] for k in DEPTHS}
+    | {(3, 5, n) for n in (1023, 1024, 1025, 1100)}
+    | {(201, 520, 1030), (33, 1030, 1025), (1, 1, 1), (1, 2000, 1), (2000, 2, 1), (1, 2, 2000)}
+)
+
+
+def integers(rng, shape, dtype):
+    return rng.integers(-9, 10, shape).astype(dtype)
+
+
+def stored(x, order):
+    """`x` in a memory order, for which "T" is that of a transposed array."""
+    return np.ascontiguousarray(x.T).T if order == "T" else np.ascontiguousarray(x)
+
+
+# -------------------------------------------------------------------------------------- values
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("orders", ["CC", "CT", "TC", "TT"])
+def test_sizes_around_every_boundary(rng, dtype, orders):
+    for m, k, n in SIZES:
+        a = stored(integers(rng, (m, k), dtype), orders[0])
+        b = stored(integers(rng, (k, n), dtype), orders[1])
+        bias = integers(rng, n, dtype)
+        before = a.copy(), b.copy(), bias.copy()
+        expected = naive.matmul(a, b)
+        for got, right in [
+            (gemm.matmul(a, b), expected),
+            (gemm.matmul(a, b, bias=bias), expected + bias),
+        ]:
+            assert got.dtype == dtype
+            assert got.flags.c_contiguous
+            np.testing.assert_array_equal(got, right, err_msg=f"{m} x {k} x {n}")
+        for array, old in zip((a, b, bias), before):
+            np.testing.assert_array_equal(array, old)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("orders", ["CC", "CT", "TC"])
+@pytest.mark.parametrize("size", [(1, 300, 40), (33, 1300, 50), (210, 700, 70), (40, 300, 1)])
+def test_rounding_errors_are_a_few(rng, dtype, orders, size):
+    m, k, n = size
+    a = stored(rng.normal(size=(m, k)).astype(dtype), orders[0])
+    b = stored(rng.normal(1000, 1, size=(k, n)).astype(dtype), orders[1])
+    bound = 8 * np.finfo(dtype).eps * naive.matmul(np.abs(a), np.abs(b))
+    assert (np.abs(gemm.matmul(a, b) - naive.matmul(a, b)) <= bound).all()
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("m, k, n", [(0, 3, 4), (3, 4, 0), (3, 0, 4), (0, 0, 0), (1, 0, 20)])
+@pytest.mark.parametrize("orders", ["CC", "TT"])
+def test_empty(dtype, m, k, n, orders):
+    a, b = stored(np.ones((m, k), dtype), orders[0]), stored(np.ones((k, n), dtype), orders[1])
+    np.testing.assert_array_equal(gemm.matmul(a, b), np.zeros((m, n)))
+    bias = np.arange(n).astype(dtype)
+    np.testing.assert_array_equal(gemm.matmul(a, b, bias=bias), np.zeros((m, n)) + bias)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("orders", ["CC", "CT", "TC", "TT"])
+@pytest.mark.parametrize("m, k, n", [(11, 70, 50), (1, 70, 50), (205, 70, 9), (20, 70, 1)])
+def test_nan_and_inf_stay_in_their_row_and_column(rng, dtype, special, orders, m, k, n):
+    a, b = rng.uniform(1, 2, (m, k)).astype(dtype), rng.uniform(1, 2, (k, n)).astype(dtype)
+    row, column = m // 2, n // 2
+    a[row, k // 3], b[k // 2, column] = special, special
+    got = gemm.matmul(stored(a, orders[0]), stored(b, orders[1]))
+    expected = np.zeros((m, n), bool)
+    expected[row], expected[:, column] = True, True
+    np.testing.assert_array_equal(~np.isfinite(got), expected)
+    np.testing.assert_array_equal(np.isnan(got), expected & np.isnan(special))
+
+
+# ------------------------------------------------------------------------------------- layouts
+
+
+def layouts(x):
+    """Arrays equal to `x`, each in another layout; around those that are slices there is nan."""
+    m, n = x.shape
+    wide = np.full((3 * m + 2, 2 * n + 3), np.nan, x.dtype)
+    wide[1 : 1 + m, 1 : 1 + n] = x
+    yield wide[1 : 1 + m, 1 : 1 + n]
+    steps = np.full((3 * m + 2, 2 * n + 3), np.nan, x.dtype)
+    steps[: 3 * m : 3, : 2 * n : 2] = x
+    yield steps[: 3 * m : 3, : 2 * n : 2]
+    tall = np.full((n + 2, m + 5), np.nan, x.dtype)
+    tall[1 : 1 + n, 2 : 2 + m] = x.T
+    yield tall[1 : 1 + n, 2 : 2 + m].T
+    yield np.ascontiguousarray(x[::-1, ::-1])[::-1, ::-1]
+    yield np.ascontiguousarray(x[::-1]).T[:, ::-1].T
+    for order in "CT":
+        read_only = stored(x, order).copy(order="K")
+        read_only.flags.writeable = False
+        yield read_only
+    raw = np.zeros(x.nbytes + 1, np.uint8)
+    unaligned = raw[1:].view(x.dtype).reshape(m, n)
+    unaligned[...] = x
+    yield unaligned
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("m, k, n", [(10, 35, 50), (1, 70, 33), (203, 70, 20), (1, 1, 1)])
+def test_any_layout(rng, dtype, m, k, n):
+    a, b, bias = (integers(rng, size, dtype) for size in ((m, k), (k, n), (1, n)))
+    expected = naive.matmul(a, b) + bias
+    for left in layouts(a):
+        for right in layouts(b):
+            np.testing.assert_array_equal(gemm.matmul(left, right, bias=bias[0]), expected)
+    for sum_ in layouts(bias):
+        np.testing.assert_array_equal(gemm.matmul(a, b, bias=sum_[0]), expected)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_broadcast_operands(rng, dtype):
+    number, row, column = (integers(rng, size, dtype) for size in ((1, 1), (1, 40), (40, 1)))
+    b = integers(rng, (40, 30), dtype)
+    for small in (number, row, column):
+        a = np.broadcast_to(small, (40, 40))
+        np.testing.assert_array_equal(gemm.matmul(a, b), naive.matmul(a, b))
+        np.testing.assert_array_equal(gemm.matmul(b.T, a), naive.matmul(b.T, a))
+    bias = np.broadcast_to(number[0], 30)
+    np.testing.assert_array_equal(gemm.matmul(b.T, b, bias=bias), naive.matmul(b.T, b) + bias)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("orders", ["CC", "CT", "TC", "TT"])
+def test_nothing_beside_out_is_written_and_nan_in_it_is_overwritten(rng, dtype, orders):
+    for m, k, n in [(1, 70, 33), (5, 600, 9), (9, 20, 49), (201, 30, 50), (33, 70, 1), (7, 5, 70)]:
+        a = stored(integers(rng, (m, k), dtype), orders[0])
+        b = stored(integers(rng, (k, n), dtype), orders[1])
+        buffer = np.full(m * n + 200, np.nan, dtype)
+        out = buffer[100 : 100 + m * n].reshape(m, n)
+        assert gemm.matmul(a, b, out=out) is out
+        np.testing.assert_array_equal(out, naive.matmul(a, b))
+        assert np.isnan(buffer[:100]).all()
+        assert np.isnan(buffer[100 + m * n :]).all()
+
+
+# ---------------------------------------------------------------------------------------- bits
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("orders", ["CC", "CT", "TC", "TT"])
+def test_same_bits_for_any_number_of_threads(rng, dtype, orders, threads):
+    for m, k, n in [
+        (1, 700, 300),
+        (1, 3000, 70),
+        (300, 600, 1),
+        (33, 600, 100),
+        (97, 100, 70),
+        (250, 1100, 30),
+        (5, 100, 1500),
+        (201, 64, 10),
+    ]:
+        a = stored(rng.normal(size=(m, k)).astype(dtype), orders[0])
+        b = stored(rng.normal(size=(k, n)).astype(dtype), orders[1])
+        bias = rng.normal(size=n).astype(dtype)
+        threads(1)
+        expected = gemm.matmul(a, b, bias=bias)
+        for count in (2, 3, 8):
+            threads(count)
+            assert gemm.matmul(a, b, bias=bias).tobytes() == expected.tobytes(), (m, k, n, count)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_same_bits_in_any_tile(rng, dtype):
+    a, b = (rng.normal(size=size).astype(dtype) for size in ((210, 600), (600, 150)))
+    whole = gemm.matmul(a, b)
+    for rows in [slice(0, 1), slice(3, 4), slice(1, 3), slice(2, 7), slice(5, 50), slice(9, 209)]:
+        assert gemm.matmul(a[rows], b).tobytes() == whole[rows].tobytes()
+    for columns in [slice(0, 10), slice(5, 50), slice(40, 149)]:
+        part = gemm.matmul(a, np.ascontiguousarray(b[:, columns]))
+        np.testing.assert_array_equal(part, whole[:, columns])
+    np.testing.assert_array_equal(gemm.matmul(np.asfortranarray(a), np.asfortranarray(b)), whole)
+
+
+def test_callers_in_several_threads_do_not_share_scratch(rng):
+    cases = [
+        (integers(rng, (210, 600), np.float32), integers(rng, (n, 600), np.float32).T)
+        for n in (30, 170, 60, 110)
+    ]
+    expected = [naive.matmul(a, b) for a, b in cases]
+    wrong = []
+
+    def work(case):
+        for _ in range(20):
+            if not np.array_equal(gemm.matmul(*cases[case]), expected[case]):
+                wrong.append(case)
+
+    workers = [threading.Thread(target=work, args=(case,)) for case in range(len(cases))]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not wrong
+
+
+# ---------------------------------------------------------------------------------- other CPUs
+
+TARGETS = {"haswell": "+avx2,+fma", "x86-64": "+sse2"}  # with what sets each of them apart
+PROGRAM = """
+import numpy as np
+from engine.kernels import _jit, gemm
+rng = np.random.default_rng(0)
+for m, k, n in [(1, 70, 70), (1, 5, 33), (7, 20, 50), (13, 520, 17), (205, 30, 40), (90, 70, 1)]:
+    a, b = rng.integers(-9, 10, (m, k)), rng.integers(-9, 10, (k, n))
+    for orders in ("CC", "CF", "FC"):
+        x, y = np.array(a, np.float32, order=orders[0]), np.array(b, np.float32, order=orders[1])
+        for threads in (1, 2):
+            _jit.set_num_threads(threads)
+            if not np.array_equal(gemm.matmul(x, y), a @ b):
+                raise SystemExit(f"wrong: {m} x {k} x {n}, {orders}, {threads} threads")
+"""
+
+
+def has_avx2():
+    return platform.machine() == "x86_64" and binding.get_host_cpu_features().get("avx2")
+
+
+@pytest.mark.skipif(not has_avx2(), reason="needs an x86-64 CPU with AVX2")
+@pytest.mark.parametrize("cpu", TARGETS)
+def test_right_on_smaller_cpus(cpu, tmp_path):
+    environment = dict(
+        os.environ,
+        NUMBA_CPU_NAME=cpu,
+        NUMBA_CPU_FEATURES=TARGETS[cpu],
+        NUMBA_CACHE_DIR=str(tmp_path),
+    )
+    subprocess.run([sys.executable, "-c", PROGRAM], env=environment, check=True, timeout=300)
+
+
+def test_tiles_fit_the_registers():
+    triple = binding.get_process_triple()
+    if triple.startswith("x86_64"):
+        for cpu, rows in [("x86-64-v4", 8), ("haswell", 6), ("x86-64", 2)]:
+            assert simd.tile_shapes((triple, cpu, ""))[0][0] == rows
+        assert simd.tile_shapes((triple, "x86-64", "+avx512f"))[0] == (8, 3)
+        assert simd.tile_shapes((triple, "skylake-avx512", "-avx512f"))[0] == (6, 1)
