@@ -5,10 +5,12 @@ What is recorded is in `engine.recorder`; neither knows any operation by name.
 
 from contextlib import ContextDecorator
 from heapq import heapify, heappop, heappush, heappushpop
+from math import inf
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from .recorder import cast, state, sum_to
+from .recorder import AnomalyError, cast, state, sum_to
 from .tensor import Tensor, to_array, wrap
 
 
@@ -101,6 +103,35 @@ def grad(outputs, inputs, grad_outputs=None, create_graph=False, retain_graph=No
     return results[0] if type(inputs) is Tensor else results
 
 
+_hooks = WeakKeyDictionary()  # from a node to its hooks, {number: function} in order
+
+
+def register_hook(tensor, hook):
+    """See `Tensor.register_hook`."""
+    if tensor.node is None:
+        raise ValueError("register_hook: this Tensor does not require a gradient")
+    hooks = _hooks.setdefault(tensor.node, {})
+    number = max(hooks, default=0) + 1
+    hooks[number] = hook
+    return lambda: hooks.pop(number, None) and None
+
+
+def _hooked(node, g):
+    for hook in list(_hooks[node].values()):
+        given = g if type(g) is Tensor else wrap(g)
+        result = hook(given)
+        if result is None:
+            continue
+        result = result if type(result) is Tensor else wrap(to_array(result, given.dtype))
+        if result.shape != given.shape or result.dtype != given.dtype:
+            raise ValueError(
+                f"register_hook: expected the hook to return {given.dtype} of shape "
+                f"{given.shape}, got {result.dtype} of shape {result.shape}"
+            )
+        g = result if type(g) is Tensor else result.data
+    return g
+
+
 def _cotangent(name, tensor, given):
     if given is None:
         if tensor.size != 1:
@@ -140,11 +171,42 @@ def _walk(gradients, recording, keep, found=None):
     with _Recording(recording):
         while node is not None:
             g = gradients.pop(node)
+            if _hooks and node in _hooks:
+                g = _hooked(node, g)
             if found is not None and node in found:
                 found[node] = g
-            parts = node.step(node, g, recording, needed)
-            following = _hand_on(node.parents, g, parts, gradients, owned, queue, recording)
-            if not keep:
+            leads_on = needed is None or not needed.isdisjoint(node.parents)
+            try:
+                parts = node.step(node, g, recording, needed) if leads_on else ()
+            except AnomalyError as error:
+                where = f" at {node.line}" if hasattr(node, "line") else ""
+                raise AnomalyError(
+                    f"{error}, in the gradient of {node.step.row.name}, recorded{where}"
+                ) from None
+            following = None
+            for parent, part in zip(node.parents, parts):
+                if part is None:
+                    continue
+                if part.shape != parent.shape:
+                    part = sum_to(part, parent.shape)
+                sofar = gradients.get(parent)
+                if sofar is None:
+                    if parent.step is None:
+                        if part is g or _is_view(part):
+                            part = _copied(part)  # a leaf keeps it: it must be nobody else's
+                    elif following is None:
+                        following = parent
+                    else:
+                        heappush(queue, (parent.order, parent))
+                    gradients[parent] = part
+                elif parent in owned:
+                    sofar += part
+                else:
+                    gradients[parent] = total = sofar + part
+                    if not recording:
+                        gradients[parent] = np.asarray(total)  # a sum of 0-d arrays is a number
+                        owned.add(parent)
+            if not keep and leads_on:
                 node.step, node.parents, node.saved = _freed, (), None
             if following is None:
                 node = heappop(queue)[1] if queue else None
@@ -153,6 +215,8 @@ def _walk(gradients, recording, keep, found=None):
             else:
                 node = following  # in a chain the queue stays empty
     for leaf, g in gradients.items():
+        if _hooks and leaf in _hooks:
+            g = _hooked(leaf, g)
         if found is None:
             _deliver(leaf, g)
         elif leaf in found:
@@ -202,11 +266,14 @@ def _hand_on(parents, g, parts, gradients, owned, queue, recording):
 def _leading_to(wanted, roots):
     """The wanted nodes, and those below `roots` from which one of them can be reached."""
     children, stack = {root: [] for root in roots}, list(roots)
+    oldest = max((node.order if node.step else inf for node in wanted), default=-inf)
     while stack:
         node = stack.pop()
+        if node.step is _freed and node.order < oldest:
+            _freed()  # where it led is no longer known
         for parent in node.parents:
-            if parent is None:
-                continue
+            if parent is None or (parent.step and parent.order > oldest):
+                continue  # what was made before all that is wanted does not lead there
             if parent not in children:
                 children[parent] = []
                 stack.append(parent)
@@ -234,8 +301,58 @@ def _deliver(leaf, g):
     leaf.grad = g if leaf.grad is None else leaf.grad + g
 
 
-def _freed(node, g, recording, needed):
+def _freed(*given):
     raise ValueError(
         "backward: this graph has been used and what it saved is freed; "
         "pass retain_graph=True to the first backward to run through it again"
     )
+
+
+# ---------------------------------------------------------------------------------- a picture
+
+
+def to_dot(tensor):
+    """The graph behind a Tensor as Graphviz text, from the leaves down to the Tensor.
+
+    Every box is an operation or a leaf, with the shape and dtype of its result and what it keeps
+    in memory for the way back. `dot -Tsvg`, or the Python package graphviz, renders the text.
+    """
+    if tensor.node is None:
+        raise ValueError("to_dot: this Tensor was computed from nothing that requires a gradient")
+    nodes, stack = {tensor.node: 0}, [tensor.node]
+    while stack:
+        for parent in stack.pop().parents:
+            if parent is not None and parent not in nodes:
+                nodes[parent] = len(nodes)
+                stack.append(parent)
+    dtypes, lines = {}, []
+    for node in sorted(nodes, key=lambda node: node.order if node.step else 1, reverse=True):
+        dtypes[node] = _dtype_of(node, dtypes)
+        kept = _kept(node)
+        text = f"{_title(node)}\\n{dtypes[node]} {node.shape}"
+        text += f"\\nkeeps {', '.join(kept)}" if kept else ""
+        shape = "box" if node.step else "ellipse"
+        lines.append(f'  n{nodes[node]} [label="{text}", shape={shape}];')
+        lines += [f"  n{nodes[p]} -> n{nodes[node]};" for p in node.parents if p is not None]
+    return "\n".join(["digraph {", *lines, "}"])
+
+
+def _title(node):
+    if node.step is None:
+        return "leaf"
+    return node.step.row.name if hasattr(node.step, "row") else "used and freed"
+
+
+def _dtype_of(node, dtypes):
+    # A row works in one float type, but for `cast`, whose result has that of its setting.
+    if node.step is None:
+        return node.dtype
+    target = dict(zip(node.step.row.saved, node.saved)).get("target") if node.saved else None
+    return target or next((dtypes[p] for p in node.parents if p is not None), "freed")
+
+
+def _kept(node):
+    if node.step is None or not node.saved:
+        return []
+    pairs = zip(node.step.row.saved, node.saved)
+    return [f"{name} ({value.nbytes:,} B)" for name, value in pairs if hasattr(value, "nbytes")]

@@ -38,7 +38,11 @@ class Node:
     order    less than that of every node made before
     """
 
-    __slots__ = ("step", "parents", "saved", "shape", "order")
+    __slots__ = ("__weakref__", "order", "parents", "saved", "shape", "step")
+
+
+class AnomalyError(ArithmeticError):
+    """Within `detect_anomaly`: an operation made nan or inf of finite input."""
 
 
 class State(threading.local):
@@ -48,9 +52,12 @@ class State(threading.local):
 
 
 state = State()
+next_order = count(step=-1).__next__
+
+ROWS = []  # (row, scope of its functions) of every row that was defined
 
 
-def op(*formulas, forward=None, origin=False, promote=True):
+def op(*formulas, forward=None, origin=False, promote=True, sequence=False):
     """Make a row of the operation table from a forward on arrays. Use as a decorator.
 
     formulas  one per leading parameter of the forward: how the gradient of the result becomes
@@ -66,6 +73,9 @@ def op(*formulas, forward=None, origin=False, promote=True):
               or not: how a loss finds the logits behind probabilities.
     promote   False for a row whose result's dtype is its own business: the rule below is not
               applied to it.
+    sequence  True for a row whose first parameter is a list of Tensors and arrays, and the only
+              one with a formula. The forward gets a list of arrays; the formula gives a list of
+              gradients, and `shape` is for it the list of all their shapes.
 
     The parameters of the forward that have no formula are settings: they are passed on as given.
     The function made takes Tensors, arrays and numbers. Given no Tensor it returns an array and
@@ -76,10 +86,12 @@ def op(*formulas, forward=None, origin=False, promote=True):
     """
 
     def define(function):
-        row = _Row(function, formulas)
+        row = (_SequenceRow if sequence else _Row)(function, formulas)
         scope = {**_RUNTIME, "forward": forward or function, **row.formula_scope()}
         if row.live:
             _execute(row.step_source(), f"<backward of {row.name}>", scope)
+            scope["step"].row = row
+        ROWS.append((row, scope))
         _execute(row.function_source(scope, origin, promote), f"<row {row.name}>", scope)
         made = scope[row.name]
         made.__doc__, made.__module__ = function.__doc__, function.__module__
@@ -112,8 +124,8 @@ def {name}{signature}:
     return result
 """
 
-_PROMOTE = """if out.dtype is FLOAT64 and promotes({arrays}):
-        return promote({name}, ({arguments}), ({settings}))"""
+_PROMOTE = """if out.dtype is not FLOAT32 and promotes({name!r}, out, {arrays}):
+        return {name}({promoted}, {settings})"""
 
 _RECORD = """if ({live}) and state.recording:
         result.node = node = new(Node)
@@ -144,6 +156,10 @@ class _Row:
     saved      the names that any formula mentions and that a Node has to keep
     """
 
+    star = ""  # before the name of what stands for several Nodes or arrays
+    is_plain = "type({0}) is not Tensor"
+    is_live = "{0}_node is not None"
+
     def __init__(self, function, formulas):
         self.name = function.__name__
         self.signature = inspect.signature(function)
@@ -158,9 +174,12 @@ class _Row:
         reserved = sorted((_RUNTIME.keys() | _LOCALS) & set(names))
         if reserved:
             raise TypeError(f"op {self.name}: rename the parameters {', '.join(reserved)}")
-        unknown = [use for use in self.saved if use not in (*names, "out")]
+        known = [*(self.settings if self.star else names), "out"]
+        unknown = [use for use in self.saved if use not in known]
         if unknown:
             raise TypeError(f"op {self.name}: a formula mentions {', '.join(unknown)}")
+        if self.star and "shape" in mentioned:  # of arguments that may have no Node
+            self.saved.append("shape")
 
     def formula_scope(self):
         return {f"{name}_formula": formula for name, formula in self.formulas.items()}
@@ -169,13 +188,13 @@ class _Row:
         names = [*self.arguments, *self.settings]
         promotion = _PROMOTE.format(
             name=self.name,
-            arrays=", ".join(f"{name}_data" for name in self.live),
-            arguments=_tuple(self.arguments),
-            settings=_tuple(self.settings),
+            arrays=", ".join(f"{self.star}{name}_data" for name in self.live),
+            promoted=self._promoted(),
+            settings=", ".join(self.settings),
         )
         record = _RECORD.format(
-            live=" or ".join(f"{name}_node is not None" for name in self.live),
-            parents=_tuple(f"{name}_node" for name in self.live),
+            live=" or ".join(self.is_live.format(name) for name in self.live),
+            parents=_tuple(f"{self.star}{name}_node" for name in self.live),
             saved=_tuple(self._kept(use) for use in self.saved),
         )
         return _FUNCTION.format(
@@ -185,7 +204,7 @@ class _Row:
             call=", ".join([f"{name}_data" for name in self.arguments] + self.settings),
             given="{" + ", ".join(f"{name!r}: {name}" for name in names) + "}",
             promote=promotion if self.live and promote else "",
-            plain=" and ".join(f"type({name}) is not Tensor" for name in self.arguments),
+            plain=" and ".join(self.is_plain.format(name) for name in self.arguments),
             origin=f"result.origin = ({self.name}, ({_tuple(names)}))" if origin else "",
             record=record if self.live else "result.node = None",
         )
@@ -199,6 +218,9 @@ class _Row:
             f"{name}_data = {name} if type({name}) is ndarray else convert({name})"
         )
 
+    def _promoted(self):
+        return f"*in_one_type({_tuple(self.arguments)})"
+
     def _kept(self, use):
         # A value is kept only when a formula that mentions it will run.
         readers = [f"{name}_node" for name in self.live if use in self.uses[name]]
@@ -211,7 +233,7 @@ class _Row:
         wrapped = [use for use in self.saved if use in (*self.arguments, "out")]
         lines = ["if recording:", *(f"    {self._rewrap(use)}" for use in wrapped)]
         return _STEP.format(
-            parents=_tuple(f"{name}_node" for name in self.live),
+            parents=_tuple(f"{self.star}{name}_node" for name in self.live),
             saved=f"({_tuple(self.saved)}) = node.saved" if self.saved else "",
             rewrap="\n    ".join(lines) if wrapped else "",
             gradients=_tuple(self._gradient(name) for name in self.live),
@@ -228,6 +250,27 @@ class _Row:
             f"{name}_formula({', '.join(['upstream', *values])}) if {name}_node is not None "
             f"and (needed is None or {name}_node in needed) else None"
         )
+
+
+class _SequenceRow(_Row):
+    """A row of a list: its one argument stands for a list of Nodes and a list of arrays."""
+
+    star = "*"
+    is_plain = "not any([type(item) is Tensor for item in {0}])"
+    is_live = "any([item is not None for item in {0}_node])"
+
+    def _unwrap(self, name):
+        return f"{name}_node, {name}_data = unwrap_all({name}, {self.name!r})"
+
+    def _promoted(self):
+        return f"in_one_type(*{self.live[0]})"
+
+    def _kept(self, use):
+        return f"[item.shape for item in {self.live[0]}_data]" if use == "shape" else use
+
+    def _gradient(self, name):
+        uses = ", ".join(["upstream", *self.uses[name]])
+        return f"*wanted({name}_formula({uses}), {name}_node, needed)"
 
 
 def _tuple(items):
@@ -259,26 +302,50 @@ def _convert(value):
     return to_array(value)
 
 
-def _promotes(*values):
-    """Whether NumPy went to float64 though the arguments are not all float64 arrays."""
-    arrays = [value for value in values if type(value) is np.ndarray]
-    return not arrays or any(array.dtype is not FLOAT64 for array in arrays)
+def _promotes(name, out, *values):
+    """Whether a result that is not float32 has a float type other than the rule of `op` gives.
+
+    Raises TypeError for a result that no Tensor can hold.
+    """
+    if out.dtype is FLOAT64:
+        dtypes = [value.dtype for value in values if type(value) is np.ndarray]
+        return not dtypes or dtypes != [FLOAT64] * len(dtypes)
+    if out.dtype.kind not in "biuf":
+        raise TypeError(f"{name}: expected real numbers, got {out.dtype} data")
+    return out.dtype.kind == "f"
 
 
-def _promote(function, arguments, settings):
-    """Call a row again, with its arguments in the float type that the rule of `op` gives."""
+def _in_one_type(*arguments):
+    """The arguments in the float type that the rule of `op` gives."""
     values = [value if type(value) is Tensor else _convert(value) for value in arguments]
     wide = any(value.dtype is FLOAT64 for value in values if hasattr(value, "dtype"))
     target = FLOAT64 if wide else FLOAT32
-    return function(*(_cast_to(value, target) for value in values), *settings)
+    return [_cast_to(value, target) for value in values]
 
 
 def _cast_to(value, target):
     if value is None or (type(value) in (float, int, bool) and target is FLOAT64):
         return value
     if type(value) is Tensor:
-        return cast(value, value.dtype, target)
+        return value if value.dtype is target else cast(value, value.dtype, target)
     return np.asarray(value, dtype=target)
+
+
+def _unwrap_all(values, name):
+    """The Nodes (None where there is none) and the arrays of a list of Tensors and arrays."""
+    if not isinstance(values, (list, tuple)):
+        raise TypeError(
+            f"{name}: expected a list of Tensors or arrays, got {type(values).__name__}"
+        )
+    nodes = [value.node if type(value) is Tensor else None for value in values]
+    return nodes, [value.data if type(value) is Tensor else _convert(value) for value in values]
+
+
+def _wanted(gradients, nodes, needed):
+    return [
+        g if node is not None and (needed is None or node in needed) else None
+        for g, node in zip(gradients, nodes)
+    ]
 
 
 def _explain(error, name, given):
@@ -289,26 +356,36 @@ def _explain(error, name, given):
     if message.startswith(f"{name}:"):
         return kind(message)
     described = ", ".join(
-        f"{key} {value.dtype} {value.shape}" if hasattr(value, "shape") else f"{key}={value!r}"
+        f"{key} {_described(value)}" if hasattr(value, "shape") else f"{key}={_described(value)}"
         for key, value in given.items()
     )
     return kind(f"{name}: {message} (got {described})")
 
 
+def _described(value):
+    if hasattr(value, "shape"):
+        return f"{value.dtype} {value.shape}"
+    if isinstance(value, (list, tuple)) and any(hasattr(item, "shape") for item in value):
+        return f"[{', '.join(map(_described, value[:5]))}{', ...' if value[5:] else ''}]"
+    return repr(value)
+
+
 _LOCALS = {"needed", "node", "out", "recording", "result", "step", "upstream"}
 _RUNTIME = {
-    "FLOAT64": FLOAT64,
+    "FLOAT32": FLOAT32,
     "Node": Node,
     "Tensor": Tensor,
     "asarray": np.asarray,
     "convert": _convert,
     "explain": _explain,
+    "in_one_type": _in_one_type,
     "ndarray": np.ndarray,
     "new": object.__new__,
-    "next_order": count(step=-1).__next__,
-    "promote": _promote,
+    "next_order": next_order,
     "promotes": _promotes,
     "state": state,
+    "unwrap_all": _unwrap_all,
+    "wanted": _wanted,
     "wrap": wrap,
 }
 

@@ -12,7 +12,7 @@ FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 class Leaf:
     """The end of a walk: where the gradient of a Tensor that nothing was computed from arrives."""
 
-    __slots__ = ("grad", "shape", "dtype")
+    __slots__ = ("__weakref__", "dtype", "grad", "shape")
     parents = ()
     step = None
 
@@ -109,6 +109,19 @@ class Tensor:
 
         graph.backward(self, grad, retain_graph, create_graph)
 
+    def register_hook(self, hook):
+        """Call `hook` with the gradient in respect of this Tensor whenever a backward has it.
+
+        hook  function of a Tensor; what it returns, unless None, takes the gradient's place, and
+              has to have its shape and dtype. Several hooks run in the order they came in.
+
+        Returns a function of no arguments that takes the hook away. Raises ValueError when this
+        Tensor does not require a gradient.
+        """
+        from . import graph
+
+        return graph.register_hook(self, hook)
+
     def detach(self):
         """The same numbers (shared, not copied) as a Tensor that is not recorded."""
         return wrap(self.data)
@@ -126,10 +139,38 @@ class Tensor:
     def __array__(self, dtype=None, copy=None):
         return np.array(self.data, dtype=dtype, copy=copy)
 
+    def __dlpack__(self, **keywords):
+        if self.node is not None:
+            raise BufferError(
+                "__dlpack__: a Tensor that requires a gradient is not shared, since what is done "
+                "elsewhere is not recorded: use t.detach()"
+            )
+        return self.data.__dlpack__(**keywords)
+
+    def __dlpack_device__(self):
+        return self.data.__dlpack_device__()
+
+    def __reduce__(self):
+        # For copy and pickle: the numbers, and whether they require a gradient.
+        if self.node is not None and type(self.node) is not Leaf:
+            raise TypeError(
+                "copy: this Tensor is the result of a recorded operation, and the record is not "
+                "copied or pickled: use t.detach()"
+            )
+        return _restored, (self.data, self.requires_grad)
+
     def __len__(self):
         if self.data.ndim == 0:
             raise TypeError("len: a 0-d Tensor has no length")
         return len(self.data)
+
+    def __iter__(self):
+        if self.data.ndim == 0:
+            raise TypeError("iter: a 0-d Tensor has no elements to go through")
+        return (self[i] for i in range(len(self.data)))
+
+    def __contains__(self, value):
+        return bool((self.data == to_array(value)).any())
 
     def __bool__(self):
         if self.data.size != 1:
@@ -151,12 +192,22 @@ class Tensor:
         return int(self.item())
 
     def __format__(self, spec):
+        if spec and self.data.size != 1:
+            raise TypeError(
+                f"format: {spec!r} is for one element, this Tensor has shape {self.shape}; "
+                "use str(t), or numpy.array2string(t.data)"
+            )
         return format(self.item(), spec) if spec else str(self)
 
     def __repr__(self):
-        body = np.array2string(self.data, separator=", ", prefix="Tensor(")
-        dtype = "" if self.data.dtype in (FLOAT32, np.int64, np.bool_) else f", dtype={self.dtype}"
-        return f"Tensor({body}{dtype}{', requires_grad=True' if self.requires_grad else ''})"
+        parts = [np.array2string(self.data, separator=", ", prefix="Tensor(")]
+        if self.data.size == 0 or self.data.size > np.get_printoptions()["threshold"]:
+            parts.append(f"shape={self.shape}")
+        if self.data.dtype not in (FLOAT32, np.int64, np.bool_):
+            parts.append(f"dtype={self.dtype}")
+        if self.requires_grad:
+            parts.append("requires_grad=True")
+        return f"Tensor({', '.join(parts)})"
 
     def __setitem__(self, index, value):
         raise TypeError(
@@ -181,16 +232,42 @@ def asarray(data, dtype=None):
 
     For the dtypes and errors see `Tensor`.
     """
-    if type(data) is Tensor and (dtype is None or data.dtype == dtype):
-        return data
+    if type(data) is Tensor:
+        return data if dtype is None else data.astype(dtype)
     return wrap(to_array(data, dtype))
+
+
+def leaf(array, requires_grad=True):
+    """A Tensor around `array` itself that is the result of nothing recorded."""
+    result = wrap(array)
+    result.requires_grad = requires_grad
+    return result
+
+
+def _restored(data, requires_grad):
+    return leaf(to_array(data), requires_grad)
+
+
+def dtype_of(dtype):
+    """`dtype` as a NumPy dtype. TypeError for one that Tensors do not have."""
+    target = np.dtype(dtype)
+    if target.kind not in "biu" and target not in (FLOAT32, FLOAT64):
+        raise TypeError(
+            f"Tensor: expected dtype float32, float64, an integer type or bool, got {target}"
+        )
+    return target
 
 
 def to_array(data, dtype=None, copy=False):
     """`data` (array-like, Tensor or number) as an array of a dtype that Tensors may have."""
     if type(data) is Tensor:
         data = data.data
-    given = type(data) is np.ndarray or isinstance(data, np.generic)
+    elif type(data) in (list, tuple) and _holds_recorded(data):
+        raise TypeError(
+            "Tensor: a list of Tensors that require a gradient would lose it; use engine.stack "
+            "or engine.concat"
+        )
+    given = hasattr(data, "dtype")
     try:
         array = np.array(data, copy=True if copy else None)
     except ValueError as error:
@@ -198,14 +275,19 @@ def to_array(data, dtype=None, copy=False):
     if array.dtype.kind not in "biuf":
         raise TypeError(f"Tensor: expected real numbers, got {array.dtype} data")
     if dtype is not None:
-        target = np.dtype(dtype)
-        if target.kind not in "biu" and target not in (FLOAT32, FLOAT64):
-            raise TypeError(
-                f"Tensor: expected dtype float32, float64, an integer type or bool, got {target}"
-            )
+        target = dtype_of(dtype)
     elif array.dtype.kind == "f":
         # A list of Python floats arrives as float64 too, but nobody asked for that.
         target = FLOAT64 if given and array.dtype.itemsize >= 8 else FLOAT32
     else:
         target = np.dtype(array.dtype.type)  # in native byte order
-    return array if array.dtype is target else array.astype(target)
+    # By identity, which the rows rely on: an array that was pickled has a dtype of its own.
+    return array if array.dtype is target else np.asarray(array, dtype=target)
+
+
+def _holds_recorded(items):
+    kinds = set(map(type, items))  # of a long list of numbers this is the quick way
+    return (Tensor in kinds and any(type(x) is Tensor and x.node is not None for x in items)) or (
+        not kinds.isdisjoint((list, tuple))
+        and any(type(x) in (list, tuple) and _holds_recorded(x) for x in items)
+    )

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from engine import recorder
-from engine.ops import elementwise, fused, index, linalg, reduce, shape
+from engine import functional, recorder
+from engine.ops import activations, elementwise, fused, index, linalg, reduce, shape
 
 
 @dataclass
@@ -19,6 +19,7 @@ class Entry:
     settings: dict = field(default_factory=dict)
     smooth: bool = True  # whether first and second derivatives are checked
     fixed: tuple = ()  # positions of arguments that are not differentiated
+    sequence: bool = False  # whether the row takes its arguments as a list
 
     @property
     def id(self):
@@ -26,6 +27,7 @@ class Entry:
         return f"{self.row.__name__}({settings})".replace(" ", "")
 
     def call(self, *arguments):
+        arguments = [list(arguments)] if self.sequence else arguments
         return self.row(*arguments, **self.settings)
 
 
@@ -130,8 +132,6 @@ ENTRIES = [
     Entry(e.log, np.log, UNARY_POSITIVE),
     Entry(e.tanh, np.tanh, UNARY),
     Entry(e.tanh_grad, lambda g, y: g * (1 - y * y), [(real(3, 4), real(3, 4)), (real(), real())]),
-    Entry(e.relu, lambda x: np.maximum(x, 0), UNARY_APART),
-    Entry(e.relu_grad, lambda g, y: g * (y > 0), [(real(3, 4), apart(3, 4))]),
     Entry(e.sigmoid, logistic, UNARY),
     Entry(e.sigmoid_grad, lambda g, y: g * y * (1 - y), [(real(3, 4), real(3, 4))]),
     # reductions
@@ -171,6 +171,7 @@ ENTRIES = [
         [(real(3),)],
         dict.fromkeys(("source", "target"), np.dtype(float)),
     ),
+    Entry(functional.alias, lambda x: x, UNARY),
     # index
     *(
         Entry(index.getitem, lambda x, index: x[index], [(real(3, 4),)], {"index": where})
@@ -263,7 +264,7 @@ ENTRIES = [
     ),
 ]
 
-MODULES = (elementwise, fused, index, linalg, recorder, reduce, shape)
+MODULES = (activations, elementwise, functional, fused, index, linalg, recorder, reduce, shape)
 
 
 def rows_of_the_engine():
@@ -278,3 +279,10 @@ def rows_of_the_engine():
             ):
                 found[f"{value.__module__}.{value.__name__}"] = value
     return found
+
+
+# The rest of the table: these use what is above.
+from .op_entries_elementwise import ENTRIES as ELEMENTWISE  # noqa: E402
+from .op_entries_shape import ENTRIES as SHAPE  # noqa: E402
+
+ENTRIES += ELEMENTWISE + SHAPE

@@ -263,3 +263,22 @@ def test_a_users_own_op():
     assert cube.__doc__ == "x * x * x"
     assert engine.gradgradcheck(cube, [np.array([1.0, -2.0])])
     assert cube(np.array([2.0])).tolist() == [8]
+
+
+def test_grad_leaves_what_it_did_not_walk_through():
+    x = leaf(np.array([1.0, 2.0]))
+    y = x * x
+    assert grad(engine.sum(3 * y), y).numpy().tolist() == [3, 3]
+    engine.sum(y).backward()  # from y on nothing was used
+    assert x.grad.numpy().tolist() == [2, 4]
+
+
+def test_grad_through_a_freed_graph_is_an_error_and_not_zero():
+    x, w = leaf(np.array([1.0, 2.0])), leaf(3.0)
+    y = x * x
+    engine.sum(y).backward()
+    with pytest.raises(ValueError, match="has been used and what it saved is freed"):
+        grad(engine.sum(y * w), x)
+    z = y * w
+    assert grad(engine.sum(z * z), z).numpy().tolist() == [6, 24]
+    assert grad(engine.sum(y * y), y).numpy().tolist() == [2, 8]

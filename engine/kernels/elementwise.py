@@ -2,17 +2,20 @@
 
 Every function takes arrays of one dtype (float32 or float64) and one shape, in any layout, and
 returns a fresh C-contiguous array. A gradient takes the incoming gradient first, then what its
-formula needs: for most activations the output, from which the slope follows.
+formula needs: the input, or the output where the slope follows from it. A setting of a function,
+such as the alpha of elu, is a number that comes last.
 """
 
 import functools
+import inspect
+import math
 
 import numpy as np
 from numba import prange
 
-from . import vmath
+from . import normal, vmath
 from ._jit import inner, kernel, launch, plain
-from .vmath import compute, formula, lanes, load_each, share, store
+from .vmath import FORMULAS, compute, lanes, load_each, share, store
 
 # ---------------------------------------------------------------------------------- loops
 
@@ -22,50 +25,50 @@ PARALLEL = 1 << 15
 
 
 def unary(row):
-    """From a formula of one vector, the function of one array."""
-    name = formula(row).__name__
+    """From a formula of one vector, and maybe a number, the function of one array and that."""
+    name = _with_number(row, 1)
 
-    @kernel("void(T[::1], T[::1], int64)")
-    def loop(x, out, threads):
+    @kernel("void(T[::1], T[::1], float64, int64)")
+    def loop(x, out, number, threads):
         if threads == 1:
-            each_block(name, (x,), out, 0, out.size)
+            each_block(name, (x,), number, out, 0, out.size)
         else:
             for t in prange(threads):
                 low, high = share(out, t, threads)
-                each_block(name, (x,), out, low, high)
+                each_block(name, (x,), number, out, low, high)
 
-    def function(x):
+    def function(x, number=0.0):
         x = plain(x)
         out = np.empty(x.shape, x.dtype)
         if x.size < PARALLEL:
-            loop(x.ravel(), out.ravel(), 1)
+            loop(x.ravel(), out.ravel(), number, 1)
         else:
-            launch(loop, x.ravel(), out.ravel())
+            launch(loop, x.ravel(), out.ravel(), number)
         return out
 
     return functools.update_wrapper(function, row)
 
 
 def binary(row):
-    """From a formula of two vectors, the function of two arrays of equal shape."""
-    name = formula(row).__name__
+    """From a formula of two vectors, and maybe a number, the function of two arrays and that."""
+    name = _with_number(row, 2)
 
-    @kernel("void(T[::1], T[::1], T[::1], int64)")
-    def loop(x, y, out, threads):
+    @kernel("void(T[::1], T[::1], T[::1], float64, int64)")
+    def loop(x, y, out, number, threads):
         if threads == 1:
-            each_block(name, (x, y), out, 0, out.size)
+            each_block(name, (x, y), number, out, 0, out.size)
         else:
             for t in prange(threads):
                 low, high = share(out, t, threads)
-                each_block(name, (x, y), out, low, high)
+                each_block(name, (x, y), number, out, low, high)
 
-    def function(x, y):
+    def function(x, y, number=0.0):
         x, y = plain(x), plain(y)
         out = np.empty(x.shape, x.dtype)
         if x.size < PARALLEL:
-            loop(x.ravel(), y.ravel(), out.ravel(), 1)
+            loop(x.ravel(), y.ravel(), out.ravel(), number, 1)
         else:
-            launch(loop, x.ravel(), y.ravel(), out.ravel())
+            launch(loop, x.ravel(), y.ravel(), out.ravel(), number)
         return out
 
     return functools.update_wrapper(function, row)
@@ -73,16 +76,16 @@ def binary(row):
 
 def ternary(row):
     """From a formula of three vectors, the function of three arrays of equal shape."""
-    name = formula(row).__name__
+    name = _with_number(row, 3)
 
     @kernel("void(T[::1], T[::1], T[::1], T[::1], int64)")
     def loop(x, y, z, out, threads):
         if threads == 1:
-            each_block(name, (x, y, z), out, 0, out.size)
+            each_block(name, (x, y, z), 0.0, out, 0, out.size)
         else:
             for t in prange(threads):
                 low, high = share(out, t, threads)
-                each_block(name, (x, y, z), out, low, high)
+                each_block(name, (x, y, z), 0.0, out, low, high)
 
     def function(x, y, z):
         x, y, z = plain(x), plain(y), plain(z)
@@ -96,10 +99,18 @@ def ternary(row):
     return functools.update_wrapper(function, row)
 
 
+def _with_number(row, count):
+    """Declare `row`, a formula of `count` vectors, as one that takes a number too; its name."""
+    name = f"{row.__name__} and a number"
+    takes_it = len(inspect.signature(row).parameters) > count
+    FORMULAS[name] = row if takes_it else lambda *operands: row(*operands[:-1])
+    return name
+
+
 @inner
-def each_block(name, inputs, out, low, high):
+def each_block(name, inputs, number, out, low, high):
     for at in range(low, high, lanes(out)):
-        store(out, at, high - at, compute(name, load_each(inputs, at, high - at)))
+        store(out, at, high - at, compute(name, load_each(inputs, at, high - at), number))
 
 
 # --------------------------------------------------------------------------------- functions
@@ -108,19 +119,7 @@ exp = unary(vmath.exp)
 log = unary(vmath.log)
 tanh = unary(vmath.tanh)
 sigmoid = unary(vmath.sigmoid)
-
-
-@unary
-def relu(x):
-    return x.like(0.0).where(x < 0.0, x)  # this way round nan stays nan
-
-
-# --------------------------------------------------------------------------------- gradients
-
-
-@binary
-def relu_grad(g, out):
-    return g.where(out > 0.0, 0.0)
+erf = unary(normal.erf)
 
 
 @binary
@@ -131,6 +130,219 @@ def sigmoid_grad(g, out):
 @binary
 def tanh_grad(g, out):
     return g * (1.0 - out * out)
+
+
+# ------------------------------------------------------------- activations made of straight lines
+#
+# Of `where`, `maximum` and `minimum` each is written the way round that lets nan stay nan.
+
+
+@unary
+def relu(x):
+    return x.like(0.0).where(x < 0.0, x)
+
+
+@binary
+def relu_grad(g, out):
+    return g.where(out > 0.0, 0.0)
+
+
+@unary
+def leaky_relu(x, slope):
+    return x.where(x > 0.0, slope * x)
+
+
+@binary
+def leaky_relu_grad(g, x, slope):
+    return g.where(x > 0.0, slope * g)
+
+
+def _between(low, x, high):
+    return vmath.minimum(x.like(high), vmath.maximum(x.like(low), x))
+
+
+def _only_between(low, x, high, g):
+    return g.where(x > low, 0.0).where(x < high, 0.0)
+
+
+@unary
+def relu6(x):
+    return _between(0.0, x, 6.0)
+
+
+@binary
+def relu6_grad(g, x):
+    return _only_between(0.0, x, 6.0, g)
+
+
+@unary
+def hard_tanh(x):
+    return _between(-1.0, x, 1.0)
+
+
+@binary
+def hard_tanh_grad(g, x):
+    return _only_between(-1.0, x, 1.0, g)
+
+
+@unary
+def hard_sigmoid(x):
+    return _between(0.0, x * (1 / 6) + 0.5, 1.0)
+
+
+@binary
+def hard_sigmoid_grad(g, x):
+    return _only_between(-3.0, x, 3.0, g * (1 / 6))
+
+
+@unary
+def softsign(x):
+    size = vmath.minimum(x.like(2.0**60), vmath.absolute(x))  # from there on it rounds to 1
+    return vmath.with_sign_of(x, size / (1.0 + size))
+
+
+@binary
+def softsign_grad(g, x):
+    inverse = 1.0 / (1.0 + vmath.absolute(x))
+    return g * (inverse * inverse)
+
+
+# ----------------------------------------------------------- activations made of exponentials
+#
+# They calculate with e = exp(-|x|), which can not overflow.
+
+SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772  # Klambauer et al. 2017, eq. 2
+
+
+@unary
+def elu(x, alpha):
+    return x.where(x > 0.0, alpha * vmath.expm1_of_negative(x))
+
+
+@binary
+def elu_grad(g, x, alpha):
+    return g.where(x > 0.0, g * (alpha * vmath.exp_of_negative(x)))
+
+
+@unary
+def selu(x):
+    return SELU_SCALE * x.where(x > 0.0, SELU_ALPHA * vmath.expm1_of_negative(x))
+
+
+@binary
+def selu_grad(g, x):
+    return SELU_SCALE * g.where(x > 0.0, g * (SELU_ALPHA * vmath.exp_of_negative(x)))
+
+
+@unary
+def celu(x, alpha):
+    return x.where(x > 0.0, alpha * vmath.expm1_of_negative(x / alpha))
+
+
+@binary
+def celu_grad(g, x, alpha):
+    return g.where(x > 0.0, g * vmath.exp_of_negative(x / alpha))
+
+
+def _exp_of_minus_size(x):
+    return vmath.exp_of_negative(-vmath.absolute(x))
+
+
+@unary
+def softplus(x):
+    return vmath.maximum(x, x.like(0.0)) + vmath.log1p_of_unit(_exp_of_minus_size(x))
+
+
+@binary
+def softplus_grad(g, x):
+    return g * vmath.sigmoid(x)
+
+
+@unary
+def log_sigmoid(x):
+    return vmath.minimum(x, x.like(0.0)) - vmath.log1p_of_unit(_exp_of_minus_size(x))
+
+
+@binary
+def log_sigmoid_grad(g, x):
+    return g * vmath.sigmoid(-x)
+
+
+# Infinity times a gate that is closed, 0, would be nan. From this number on the gate is 0 or 1.
+FAR = 1000.0
+
+
+@unary
+def silu(x):
+    return vmath.maximum(x.like(-FAR), x) * vmath.sigmoid(x)
+
+
+@binary
+def silu_grad(g, x):
+    e = _exp_of_minus_size(x)
+    inverse = 1.0 / (1.0 + e)
+    gate = (e * inverse).where(x < 0.0, inverse)
+    return g * (gate + _between(-FAR, x, FAR) * (e * inverse * inverse))
+
+
+def _mish_gate(x):
+    # tanh(log(1 + exp(x))) = p / (p + q); p, q and e
+    e = _exp_of_minus_size(x)
+    p = (e * e + 2.0 * e).where(x < 0.0, 1.0 + 2.0 * e)
+    return p, x.like(2.0).where(x < 0.0, 2.0 * e * e), e
+
+
+@unary
+def mish(x):
+    p, q, _ = _mish_gate(x)
+    return vmath.maximum(x.like(-FAR), x) * (p / (p + q))
+
+
+@binary
+def mish_grad(g, x):
+    p, q, e = _mish_gate(x)
+    inverse = 1.0 / (p + q)
+    sigmoid = e.where(x < 0.0, 1.0) / (1.0 + e)
+    slope = sigmoid * (q * (2.0 * p + q) * inverse * inverse)  # of the gate
+    return g * (p * inverse + _between(-FAR, x, FAR) * slope)
+
+
+@unary
+def gelu(x):
+    """x times the normal distribution's area below x: the area beyond |x| has the digits."""
+    size = vmath.absolute(x)
+    area = normal.tail(size)[1]
+    return vmath.maximum(x, x.like(0.0)) - vmath.minimum(x.like(FAR), size) * area
+
+
+@binary
+def gelu_grad(g, x):
+    power, area = normal.tail(vmath.absolute(x))
+    below = area.where(x < 0.0, 1.0 - area)
+    return g * (below + _between(-FAR, x, FAR) * (power * (1 / math.sqrt(2 * math.pi))))
+
+
+# Hendrycks and Gimpel 2016: the area below x is about (1 + tanh(u)) / 2 = sigmoid(2 u), where
+# 2 u = x (A + B x^2); written as a sigmoid, it keeps its digits where it is small.
+TANH_A = 2 * math.sqrt(2 / math.pi)
+TANH_B = 0.044715 * TANH_A
+
+
+@unary
+def gelu_tanh(x):
+    x = vmath.maximum(x.like(-FAR), x)
+    return x * vmath.sigmoid(_between(-FAR, x, FAR) * (x * x * TANH_B + TANH_A))
+
+
+@binary
+def gelu_tanh_grad(g, x):
+    x = _between(-FAR, x, FAR)
+    square = x * x
+    u = x * (square * TANH_B + TANH_A)
+    e = _exp_of_minus_size(u)
+    inverse = 1.0 / (1.0 + e)
+    gate = (e * inverse).where(x < 0.0, inverse)
+    return g * (gate + x * (square * (3 * TANH_B) + TANH_A) * (e * inverse * inverse))
 
 
 # --------------------------------------------------------------------- binary cross-entropy

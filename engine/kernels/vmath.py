@@ -313,10 +313,20 @@ def tanh(x):
     """With y = exp(2 |x|) - 1, which is as accurate as |x| near 0, it is y / (y + 2)."""
     size = absolute(x)
     saturated = {32: 9.1, 64: 19.1}[x.width]  # tanh rounds to 1 from 9.02 and from 19.07 on
-    n, head, tail = _reduced(2.0 * minimum(x.like(saturated), size))
-    scale = power_of_two(n)
-    y = (scale * head + (scale - 1.0)) + scale * tail
+    y = _expm1(2.0 * minimum(x.like(saturated), size))
     return with_sign_of(x, _quotient(y, 2.0, y))
+
+
+def _expm1(x):
+    # exp(x) - 1 for |x| up to 60, to the last digits of a tiny x
+    n, head, tail = _reduced(x)
+    scale = power_of_two(n)
+    return (scale * head + (scale - 1.0)) + scale * tail
+
+
+def expm1_of_negative(x):
+    """exp(x) - 1 for x <= 0 (or nan)."""
+    return _expm1(maximum(x.like(-40.0), x))  # there it rounds to -1
 
 
 @formula

@@ -3,7 +3,7 @@
 from .. import tensor
 from ..recorder import cast
 from ..tensor import Tensor
-from . import elementwise, index, linalg, reduce, shape
+from . import elementwise, index, linalg, numpy_calls, reduce, shape
 
 
 def _operators():
@@ -21,11 +21,22 @@ def _operators():
         "__rmul__": e.multiply,
         "__truediv__": e.divide,
         "__rtruediv__": swapped(e.divide),
+        "__floordiv__": e.floor_divide,
+        "__rfloordiv__": swapped(e.floor_divide),
+        "__mod__": e.remainder,
+        "__rmod__": swapped(e.remainder),
         "__pow__": e.pow,
         "__rpow__": swapped(e.pow),
         "__neg__": e.negative,
         "__pos__": lambda self: self,
         "__abs__": e.abs,
+        "__and__": e.bitwise_and,
+        "__rand__": e.bitwise_and,
+        "__or__": e.bitwise_or,
+        "__ror__": e.bitwise_or,
+        "__xor__": e.bitwise_xor,
+        "__rxor__": e.bitwise_xor,
+        "__invert__": e.bitwise_invert,
         "__eq__": e.equal,
         "__ne__": e.not_equal,
         "__lt__": e.less,
@@ -45,42 +56,31 @@ def _reshape(self, *lengths):
 
 def _astype(self, dtype):
     """`self` as another dtype; between float types the gradient passes, in its own dtype."""
-    target = tensor.to_array((), dtype).dtype
+    target = tensor.dtype_of(dtype)
     return self if target is self.dtype else cast(self, self.dtype, target)
 
 
-def _transposed(self):
-    """`self` with its axes in reverse order."""
-    return shape.permute_dims(self, tuple(reversed(range(self.ndim))))
+def _transpose(self, *axes):
+    """`self` with its axes in the order given, as in transpose(1, 0), or reversed."""
+    axes = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
+    return shape.permute_dims(self, axes or tuple(reversed(range(self.ndim))))
 
-
-def _array_ufunc(self, ufunc, method, *inputs, **keywords):
-    """NumPy's functions on Tensors: those that the table has, under NumPy's name for them."""
-    name = _UFUNC_NAMES.get(ufunc.__name__, ufunc.__name__)
-    row = linalg.matmul if name == "matmul" else getattr(elementwise, name, None)
-    if method != "__call__" or keywords or row is None:
-        call = f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
-        raise TypeError(
-            f"{call} does not record what it does to a Tensor: use the function of that kind in "
-            "`engine`, or give it the array t.data"
-        )
-    return row(*inputs)
-
-
-_UFUNC_NAMES = {"power": "pow", "absolute": "abs"}
 
 for _name, _function in _operators():
     setattr(Tensor, _name, _function)
 for _module, _names in {
-    elementwise: "abs clip exp log sqrt square",
-    reduce: "all any argmax argmin max mean min sum",
-    shape: "squeeze",
+    elementwise: "abs clip exp log round sqrt square",
+    index: "take",
+    reduce: "all any argmax argmin max mean min prod std sum var",
+    shape: "diagonal ravel repeat squeeze",
 }.items():
     for _name in _names.split():
         setattr(Tensor, _name, getattr(_module, _name))
 Tensor.reshape = _reshape
 Tensor.astype = _astype
-Tensor.T = property(_transposed)
+Tensor.transpose = _transpose
+Tensor.T = property(_transpose)
 Tensor.mT = property(shape.matrix_transpose, doc="`self` with its last two axes exchanged.")
-Tensor.__array_ufunc__ = _array_ufunc
+Tensor.__array_ufunc__ = numpy_calls.array_ufunc
+Tensor.__array_function__ = numpy_calls.array_function
 Tensor.__hash__ = object.__hash__  # `==` compares elements: what makes a key is identity
