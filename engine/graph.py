@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from .recorder import AnomalyError, cast, state, sum_to
+from .recorder import AnomalyError, cast, pauses, state, sum_to
 from .tensor import Tensor, to_array, wrap
 
 
@@ -24,10 +24,12 @@ class _Recording(ContextDecorator):
     def __enter__(self):
         self._before.append(state.recording)
         state.recording = self._value
+        pauses.append(None)
         return self
 
     def __exit__(self, *exception):
         state.recording = self._before.pop()
+        pauses.pop()
 
     def _recreate_cm(self):
         return _Recording(self._value)  # a decorated function may run in several threads
@@ -164,61 +166,73 @@ def _walk(gradients, recording, keep, found=None):
     """
     needed = None if found is None else _leading_to(found, gradients)
     gradients = _as_seeds(gradients, recording)
-    owned = set()
     queue = [(node.order, node) for node in gradients if node.step is not None]
     heapify(queue)
-    node = heappop(queue)[1] if queue else None
-    with _Recording(recording):
-        while node is not None:
-            g = gradients.pop(node)
-            if _hooks and node in _hooks:
-                g = _hooked(node, g)
-            if found is not None and node in found:
-                found[node] = g
-            leads_on = needed is None or not needed.isdisjoint(node.parents)
-            try:
-                parts = node.step(node, g, recording, needed) if leads_on else ()
-            except AnomalyError as error:
-                where = f" at {node.line}" if hasattr(node, "line") else ""
-                raise AnomalyError(
-                    f"{error}, in the gradient of {node.step.row.name}, recorded{where}"
-                ) from None
-            following = None
-            for parent, part in zip(node.parents, parts):
-                if part is None:
-                    continue
-                if part.shape != parent.shape:
-                    part = sum_to(part, parent.shape)
-                sofar = gradients.get(parent)
-                if sofar is None:
-                    if parent.step is None:
-                        if part is g or _is_view(part):
-                            part = _copied(part)  # a leaf keeps it: it must be nobody else's
-                    elif following is None:
-                        following = parent
+    node, owned = heappop(queue)[1] if queue else None, set()
+    # A slope may be infinite where a function is not, as that of sqrt at 0: no warnings from here.
+    try:
+        with _Recording(recording), np.errstate(all="ignore"):
+            while node is not None:
+                g = gradients.pop(node)
+                if _hooks and node in _hooks:
+                    g = _hooked(node, g)
+                if needed is not None:
+                    if node in found:
+                        found[node] = g
+                    if needed.isdisjoint(node.parents):
+                        node = heappop(queue)[1] if queue else None
+                        continue
+                parts, following = node.step(node, g, recording, needed), None
+                for parent, part in zip(node.parents, parts):
+                    if part is None:
+                        continue
+                    if (node.shape if part is g else part.shape) != parent.shape:
+                        part = sum_to(part, parent.shape)
+                    sofar = gradients.get(parent)
+                    if sofar is None:
+                        if parent.step is None:
+                            if part is g or _is_view(part):
+                                part = _copied(part)  # a leaf keeps it: it must be nobody else's
+                        elif following is None:
+                            following = parent
+                        else:
+                            heappush(queue, (parent.order, parent))
+                        gradients[parent] = part
+                    elif parent in owned:
+                        sofar += part
                     else:
-                        heappush(queue, (parent.order, parent))
-                    gradients[parent] = part
-                elif parent in owned:
-                    sofar += part
+                        gradients[parent] = total = sofar + part
+                        if not recording:
+                            gradients[parent] = np.asarray(total)  # a sum of 0-d arrays is a number
+                            owned.add(parent)
+                if not keep:
+                    node.step, node.parents, node.saved = _freed, (), None
+                if following is None:
+                    node = heappop(queue)[1] if queue else None
+                elif queue:
+                    node = heappushpop(queue, (following.order, following))[1]
                 else:
-                    gradients[parent] = total = sofar + part
-                    if not recording:
-                        gradients[parent] = np.asarray(total)  # a sum of 0-d arrays is a number
-                        owned.add(parent)
-            if not keep and leads_on:
-                node.step, node.parents, node.saved = _freed, (), None
-            if following is None:
-                node = heappop(queue)[1] if queue else None
-            elif queue:
-                node = heappushpop(queue, (following.order, following))[1]
-            else:
-                node = following  # in a chain the queue stays empty
+                    node = following  # in a chain the queue stays empty
+    except AnomalyError as error:
+        raise _located(error, node) from None
+    _arrive(gradients, found)
+
+
+def _located(error, node):
+    """An AnomalyError that says whose gradient it came from."""
+    where = f" at {node.line}" if hasattr(node, "line") else ""
+    return AnomalyError(f"{error}, in the gradient of {node.step.row.name}, recorded{where}")
+
+
+def _arrive(gradients, found):
+    """Give the leaves what has arrived for them: to keep, or to be found."""
     for leaf, g in gradients.items():
         if _hooks and leaf in _hooks:
             g = _hooked(leaf, g)
         if found is None:
-            _deliver(leaf, g)
+            # Never in place: the array in `.grad` may be in the user's hands.
+            g = g if type(g) is Tensor else wrap(g)
+            leaf.grad = g if leaf.grad is None else leaf.grad + g
         elif leaf in found:
             found[leaf] = g
 
@@ -230,37 +244,6 @@ def _as_seeds(gradients, recording):
     else:
         gradients = {n: g.data if type(g) is Tensor else g for n, g in gradients.items()}
     return {n: _copied(g) if n.step is None else g for n, g in gradients.items()}
-
-
-def _hand_on(parents, g, parts, gradients, owned, queue, recording):
-    """Add the parts of a gradient to those of the parents, and queue parents that are new.
-
-    Returns one of the new ones instead of queueing it, None if there is none.
-    """
-    following = None
-    for parent, part in zip(parents, parts):
-        if part is None:
-            continue
-        if part.shape != parent.shape:
-            part = sum_to(part, parent.shape)
-        sofar = gradients.get(parent)
-        if sofar is None:
-            if parent.step is None:
-                if part is g or _is_view(part):
-                    part = _copied(part)  # a leaf keeps it: it must be nobody else's
-            elif following is None:
-                following = parent
-            else:
-                heappush(queue, (parent.order, parent))
-            gradients[parent] = part
-        elif parent in owned:
-            sofar += part
-        elif recording:
-            gradients[parent] = sofar + part
-        else:
-            gradients[parent] = np.asarray(sofar + part)  # a sum of 0-d arrays is a number
-            owned.add(parent)
-    return following
 
 
 def _leading_to(wanted, roots):
@@ -293,12 +276,6 @@ def _is_view(part):
 
 def _copied(part):
     return wrap(part.data.copy(), part.node) if type(part) is Tensor else part.copy()
-
-
-def _deliver(leaf, g):
-    g = g if type(g) is Tensor else wrap(g)
-    # Never in place: the array in `.grad` may be in the user's hands.
-    leaf.grad = g if leaf.grad is None else leaf.grad + g
 
 
 def _freed(*given):

@@ -52,6 +52,7 @@ class State(threading.local):
 
 
 state = State()
+pauses = []  # as long as it is empty no thread has changed its state: cheaper to look at
 next_order = count(step=-1).__next__
 
 ROWS = []  # (row, scope of its functions) of every row that was defined
@@ -127,7 +128,7 @@ def {name}{signature}:
 _PROMOTE = """if out.dtype is not FLOAT32 and promotes({name!r}, out, {arrays}):
         return {name}({promoted}, {settings})"""
 
-_RECORD = """if ({live}) and state.recording:
+_RECORD = """if ({live}) and (not pauses or state.recording):
         result.node = node = new(Node)
         node.step = step
         node.parents = ({parents})
@@ -246,8 +247,11 @@ class _Row:
 
     def _gradient(self, name):
         values = [f"{name}_node.shape" if use == "shape" else use for use in self.uses[name]]
+        call = f"{name}_formula({', '.join(['upstream', *values])})"
+        if _bytecode(self.formulas[name]) == _IDENTITY:  # as in `add`: not worth a call
+            call = "upstream"
         return (
-            f"{name}_formula({', '.join(['upstream', *values])}) if {name}_node is not None "
+            f"{call} if {name}_node is not None "
             f"and (needed is None or {name}_node in needed) else None"
         )
 
@@ -271,6 +275,13 @@ class _SequenceRow(_Row):
     def _gradient(self, name):
         uses = ", ".join(["upstream", *self.uses[name]])
         return f"*wanted({name}_formula({uses}), {name}_node, needed)"
+
+
+def _bytecode(function):
+    return getattr(getattr(function, "__code__", None), "co_code", None)
+
+
+_IDENTITY = _bytecode(lambda g: g)
 
 
 def _tuple(items):
@@ -382,6 +393,7 @@ _RUNTIME = {
     "ndarray": np.ndarray,
     "new": object.__new__,
     "next_order": next_order,
+    "pauses": pauses,
     "promotes": _promotes,
     "state": state,
     "unwrap_all": _unwrap_all,

@@ -79,7 +79,7 @@ def positive(x):
 
 
 @op(
-    quiet(lambda g, x, y: multiply(g, pow_slope(x, y))),
+    lambda g, x, y: multiply(g, pow_slope(x, y)),
     lambda g, x, out: multiply(g, pow_log(out, x)),
 )
 def pow(x, y):
@@ -280,7 +280,7 @@ def _within(x, low, high):
 # ------------------------------------------------------------------ exponentials and logarithms
 
 
-@op(quiet(lambda g, out: divide(multiply(g, 0.5), out)), forward=quiet(np.sqrt))
+@op(lambda g, out: divide(multiply(g, 0.5), out), forward=quiet(np.sqrt))
 def sqrt(x):
     """The square root; nan below 0."""
 
@@ -296,23 +296,23 @@ def expm1(x):
     """exp(x) - 1, to the last digits of a small x."""
 
 
-@op(quiet(lambda g, x: divide(g, x)))
+@op(lambda g, x: divide(g, x))
 def log(x):
     """The natural logarithm; -inf at 0, nan below."""
     return kernels.log(real(x))
 
 
-@op(quiet(lambda g, x: divide(g, add(x, 1))), forward=quiet(np.log1p))
+@op(lambda g, x: divide(g, add(x, 1)), forward=quiet(np.log1p))
 def log1p(x):
     """log(1 + x), to the last digits of a small x; -inf at -1, nan below."""
 
 
-@op(quiet(lambda g, x: divide(g, multiply(x, math.log(2)))), forward=quiet(np.log2))
+@op(lambda g, x: divide(g, multiply(x, math.log(2))), forward=quiet(np.log2))
 def log2(x):
     """The logarithm to base 2; -inf at 0, nan below."""
 
 
-@op(quiet(lambda g, x: divide(g, multiply(x, math.log(10)))), forward=quiet(np.log10))
+@op(lambda g, x: divide(g, multiply(x, math.log(10))), forward=quiet(np.log10))
 def log10(x):
     """The logarithm to base 10; -inf at 0, nan below."""
 
@@ -326,7 +326,7 @@ def logaddexp(x, y):
     """log(exp(x) + exp(y)), for x and y of any magnitude."""
 
 
-@op(quiet(lambda g, x: multiply(g, bell(x))))
+@op(lambda g, x: multiply(g, bell(x)))
 def erf(x):
     """The error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x."""
     return kernels.erf(real(x))
@@ -382,12 +382,12 @@ def tan(x):
     """The tangent of an angle in radians."""
 
 
-@op(quiet(lambda g, x: divide(g, sqrt(one_minus_square(x)))), forward=quiet(np.arcsin))
+@op(lambda g, x: divide(g, sqrt(one_minus_square(x))), forward=quiet(np.arcsin))
 def asin(x):
     """The angle from -pi/2 to pi/2 whose sine is x; nan where |x| > 1."""
 
 
-@op(quiet(lambda g, x: negative(divide(g, sqrt(one_minus_square(x))))), forward=quiet(np.arccos))
+@op(lambda g, x: negative(divide(g, sqrt(one_minus_square(x)))), forward=quiet(np.arccos))
 def acos(x):
     """The angle from 0 to pi whose cosine is x; nan where |x| > 1."""
 
@@ -396,14 +396,14 @@ def one_minus_square(x):
     return multiply(subtract(1, x), add(1, x))  # as a product it has its digits near 1
 
 
-@op(quiet(lambda g, x: divide(g, add(1, square(x)))), forward=np.arctan)
+@op(lambda g, x: divide(g, add(1, square(x))), forward=np.arctan)
 def atan(x):
     """The angle from -pi/2 to pi/2 whose tangent is x."""
 
 
 @op(
-    quiet(lambda g, x, y: multiply(g, divide(y, squared_distance(x, y)))),
-    quiet(lambda g, x, y: negative(multiply(g, divide(x, squared_distance(x, y))))),
+    lambda g, x, y: multiply(g, divide(y, squared_distance(x, y))),
+    lambda g, x, y: negative(multiply(g, divide(x, squared_distance(x, y)))),
     forward=np.arctan2,
 )
 def atan2(x, y):
@@ -416,29 +416,29 @@ def squared_distance(x, y):
     return add(square_sum, equal(square_sum, 0))
 
 
-@op(quiet(lambda g, x: multiply(g, cosh(x))), forward=quiet(np.sinh))
+@op(lambda g, x: multiply(g, cosh(x)), forward=quiet(np.sinh))
 def sinh(x):
     """The hyperbolic sine."""
 
 
-@op(quiet(lambda g, x: multiply(g, sinh(x))), forward=quiet(np.cosh))
+@op(lambda g, x: multiply(g, sinh(x)), forward=quiet(np.cosh))
 def cosh(x):
     """The hyperbolic cosine."""
 
 
-@op(quiet(lambda g, x: divide(g, sqrt(add(square(x), 1)))), forward=np.arcsinh)
+@op(lambda g, x: divide(g, sqrt(add(square(x), 1))), forward=np.arcsinh)
 def asinh(x):
     """The number whose hyperbolic sine is x."""
 
 
 @op(
-    quiet(lambda g, x: divide(g, sqrt(multiply(subtract(x, 1), add(x, 1))))),
+    lambda g, x: divide(g, sqrt(multiply(subtract(x, 1), add(x, 1)))),
     forward=quiet(np.arccosh),
 )
 def acosh(x):
     """The number from 0 on whose hyperbolic cosine is x; nan below 1."""
 
 
-@op(quiet(lambda g, x: divide(g, one_minus_square(x))), forward=quiet(np.arctanh))
+@op(lambda g, x: divide(g, one_minus_square(x)), forward=quiet(np.arctanh))
 def atanh(x):
     """The number whose hyperbolic tangent is x; infinite at -1 and 1, nan beyond."""
