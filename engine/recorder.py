@@ -172,9 +172,9 @@ class _Row:
         mentioned = dict.fromkeys(use for name in self.live for use in self.uses[name])
         self.saved = [use for use in mentioned if use != "shape"]
 
-        reserved = sorted((_RUNTIME.keys() | _LOCALS) & set(names))
+        reserved = sorted((_RUNTIME.keys() | _LOCALS) & {self.name, *names})
         if reserved:
-            raise TypeError(f"op {self.name}: rename the parameters {', '.join(reserved)}")
+            raise TypeError(f"op {self.name}: rename {', '.join(reserved)}, which recording uses")
         known = [*(self.settings if self.star else names), "out"]
         unknown = [use for use in self.saved if use not in known]
         if unknown:
@@ -381,7 +381,7 @@ def _described(value):
     return repr(value)
 
 
-_LOCALS = {"needed", "node", "out", "recording", "result", "step", "upstream"}
+_LOCALS = {"forward", "needed", "node", "out", "recording", "result", "step", "upstream"}
 _RUNTIME = {
     "FLOAT32": FLOAT32,
     "Node": Node,

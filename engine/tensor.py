@@ -102,6 +102,11 @@ class Tensor:
         retain_graph  keep what the tape has saved, so that backward can run again.
         create_graph  record the backward pass too: the gradients can be differentiated again.
 
+        A leaf that this Tensor does not depend on keeps its `.grad`, None at first, and optimizers
+        leave such a parameter alone. The tape holds the arrays themselves: what is written into
+        the `.data` of a Tensor between its use and backward, be it by an optimizer's step, changes
+        what backward computes with. Step after backward, or compute on a copy.
+
         Raises ValueError when nothing was recorded, when `grad` is missing or mis-shaped, and
         when the graph has already been used and freed.
         """
@@ -163,11 +168,6 @@ class Tensor:
         if self.data.ndim == 0:
             raise TypeError("len: a 0-d Tensor has no length")
         return len(self.data)
-
-    def __iter__(self):
-        if self.data.ndim == 0:
-            raise TypeError("iter: a 0-d Tensor has no elements to go through")
-        return (self[i] for i in range(len(self.data)))
 
     def __contains__(self, value):
         return bool((self.data == to_array(value)).any())

@@ -147,6 +147,21 @@ def test_backward_on_what_has_no_gradient_is_an_error():
         (x * 2).backward(np.ones(3))
 
 
+def test_what_a_loss_does_not_depend_on_is_left_alone():
+    x, idle = leaf([1.0, 2.0]), leaf([5.0])
+    engine.sum(x * x).backward()
+    assert idle.grad is None
+    assert grad(engine.sum(x * x), [x, idle])[1].numpy().tolist() == [0]
+
+
+def test_the_tape_holds_the_arrays_themselves():
+    x = leaf([1.0, 2.0])
+    y = engine.sum(x * x)
+    x.data[...] = [10, 20]
+    y.backward()
+    assert x.grad.numpy().tolist() == [20, 40], "the documented rule: backward sees the new numbers"
+
+
 def test_grad_of_intermediates_lists_and_unused_inputs():
     x, unused = leaf([1.0, 2.0]), leaf([5.0])
     y = x * x

@@ -302,8 +302,14 @@ def test_a_row_whose_formula_mentions_an_unknown_name_is_refused():
         def broken(x):
             return x
 
-    with pytest.raises(TypeError, match="op broken: rename the parameters out"):
+    with pytest.raises(TypeError, match="op broken: rename out, which recording uses"):
 
         @engine.op(lambda g: g)
         def broken(out):
             return out
+
+    with pytest.raises(TypeError, match="op step: rename step"):
+
+        @engine.op(lambda g: g)
+        def step(x):
+            return x

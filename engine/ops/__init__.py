@@ -49,6 +49,13 @@ def _operators():
     }.items()
 
 
+def _iterate(self):
+    """The Tensors along the first axis."""
+    if self.ndim == 0:
+        raise TypeError("iter: a 0-d Tensor has no elements to go through")
+    return iter(shape.unstack(self))
+
+
 def _reshape(self, *lengths):
     """`self` with the given lengths: reshape(2, 3) or reshape((2, 3))."""
     return shape.reshape(self, lengths[0] if len(lengths) == 1 else lengths)
@@ -81,6 +88,7 @@ Tensor.astype = _astype
 Tensor.transpose = _transpose
 Tensor.T = property(_transpose)
 Tensor.mT = property(shape.matrix_transpose, doc="`self` with its last two axes exchanged.")
+Tensor.__iter__ = _iterate
 Tensor.__array_ufunc__ = numpy_calls.array_ufunc
 Tensor.__array_function__ = numpy_calls.array_function
 Tensor.__hash__ = object.__hash__  # `==` compares elements: what makes a key is identity

@@ -10,6 +10,7 @@ from ..kernels import gemm
 from ..recorder import cast, op
 from ..tensor import FLOAT32, Tensor, to_array
 from .elementwise import multiply, real
+from .index import shape_of
 from .reduce import sum
 from .shape import (
     diagonal,
@@ -29,7 +30,7 @@ def matmul(x, y):
     then absent from the result. Transposed operands are read through their strides, not copied.
     Raises ValueError when the axes do not match, TypeError for a scalar.
     """
-    x_shape, y_shape = np.shape(x), np.shape(y)
+    x_shape, y_shape = shape_of(x), shape_of(y)
     if not x_shape or not y_shape:
         raise ValueError(f"matmul: expected at least 1 axis each, got x {x_shape}, y {y_shape}")
     inner = y_shape[-2] if len(y_shape) > 1 else y_shape[0]
