@@ -169,12 +169,13 @@ def _walk(gradients, recording, keep, found=None):
     queue = [(node.order, node) for node in gradients if node.step is not None]
     heapify(queue)
     node, owned = heappop(queue)[1] if queue else None, set()
+    hooks = _hooks if _hooks else ()  # asked once: it is slow to say that it is empty
     # A slope may be infinite where a function is not, as that of sqrt at 0: no warnings from here.
     try:
         with _Recording(recording), np.errstate(all="ignore"):
             while node is not None:
                 g = gradients.pop(node)
-                if _hooks and node in _hooks:
+                if hooks and node in hooks:
                     g = _hooked(node, g)
                 if needed is not None:
                     if node in found:

@@ -247,13 +247,16 @@ class _Row:
 
     def _gradient(self, name):
         values = [f"{name}_node.shape" if use == "shape" else use for use in self.uses[name]]
-        call = f"{name}_formula({', '.join(['upstream', *values])})"
-        if _bytecode(self.formulas[name]) == _IDENTITY:  # as in `add`: not worth a call
-            call = "upstream"
         return (
-            f"{call} if {name}_node is not None "
+            f"{self._call(name, ', '.join(['upstream', *values]))} if {name}_node is not None "
             f"and (needed is None or {name}_node in needed) else None"
         )
+
+    def _call(self, name, values):
+        # A gradient that is passed back as it is, as in `add`, is not worth a call.
+        code = getattr(self.formulas[name], "__code__", None)
+        is_passed_back = code is not None and code.co_code == _PASSING_BACK
+        return values if is_passed_back else f"{name}_formula({values})"
 
 
 class _SequenceRow(_Row):
@@ -277,11 +280,7 @@ class _SequenceRow(_Row):
         return f"*wanted({name}_formula({uses}), {name}_node, needed)"
 
 
-def _bytecode(function):
-    return getattr(getattr(function, "__code__", None), "co_code", None)
-
-
-_IDENTITY = _bytecode(lambda g: g)
+_PASSING_BACK = (lambda g: g).__code__.co_code
 
 
 def _tuple(items):
