@@ -172,14 +172,14 @@ def test_nothing_beside_out_is_written_and_nan_in_it_is_overwritten(rng, dtype, 
 @pytest.mark.parametrize("orders", ["CC", "CT", "TC", "TT"])
 def test_same_bits_for_any_number_of_threads(rng, dtype, orders, threads):
     for m, k, n in [
-        (1, 700, 300),
-        (1, 3000, 70),
-        (300, 600, 1),
+        (1, 700, 600),
+        (1, 5000, 70),
+        (300, 1200, 1),
         (33, 600, 100),
         (97, 100, 70),
         (250, 1100, 30),
         (5, 100, 1500),
-        (201, 64, 10),
+        (501, 64, 10),
     ]:
         a = stored(rng.normal(size=(m, k)).astype(dtype), orders[0])
         b = stored(rng.normal(size=(k, n)).astype(dtype), orders[1])

@@ -22,7 +22,7 @@ ROWS = 32  # of the left matrix, which stay in the cache while all panels pass b
 COLUMNS = 1024  # of the right matrix that are packed together
 PACK = 200  # from this many rows on, each of which reads all of the right matrix, packing pays
 LONG = 64  # from this inner dimension on, dot products are faster than packing for one row
-PARALLEL = 1 << 18  # from so many multiply-adds on, a second thread gains more than it costs
+PARALLEL = 300_000  # from so many multiply-adds on, a second thread gains more than it costs
 
 # ------------------------------------------------------------------------------------ kernels
 
