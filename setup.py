@@ -47,7 +47,7 @@ setup(
     ],
     package_data={"nn.datasets": ["data/*.gz", "data/README.md"]},
     install_requires=["numpy>=2.0", "numba>=0.61", "tqdm>=4.60"],
-    extras_require={"test": ["pytest>=8", "ruff>=0.9"]},
+    extras_require={"test": ["pytest>=8", "ruff>=0.9"], "graph": ["graphviz"]},
     distclass=BinaryDistribution,
     cmdclass={"build_py": BuildWithKernels},
     zip_safe=False,

@@ -15,7 +15,7 @@ from llvmlite import binding, ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from .vmath import _FLOATS, VECTOR_BYTES, Lanes, _lane_compare, _masked, _splat
+from .vmath import FLOATS, VECTOR_BYTES, Lanes, lane_compare, masked, splat
 
 INDEX = ir.IntType(64)
 
@@ -77,13 +77,13 @@ class Row:
     def __init__(self, builder, dtype, count, columns=None):
         self.builder, self.count = builder, count
         lanes = VECTOR_BYTES * 8 // dtype.bitwidth
-        self.vector = ir.VectorType(_FLOATS[dtype.bitwidth], lanes)
+        self.vector = ir.VectorType(FLOATS[dtype.bitwidth], lanes)
         self.zero = ir.Constant(self.vector, [0.0] * lanes)
         self.align = dtype.bitwidth // 8
         self.mask = None
         if columns is not None:
             last = builder.sub(columns, INDEX((count - 1) * lanes))
-            self.mask = _lane_compare(builder, "<", self.vector, last)
+            self.mask = lane_compare(builder, "<", self.vector, last)
 
     def _pointers(self, start):
         for i in range(self.count):
@@ -94,7 +94,7 @@ class Row:
     def load(self, start):
         options = ir.IntType(32)(self.align), self.mask, self.zero
         return [
-            _masked(self.builder, "load", self.vector, [pointer, *options])
+            masked(self.builder, "load", self.vector, [pointer, *options])
             if is_masked
             else self.builder.load(pointer, align=self.align)
             for pointer, is_masked in self._pointers(start)
@@ -104,7 +104,7 @@ class Row:
         options = ir.IntType(32)(self.align), self.mask
         for value, (pointer, is_masked) in zip(values, self._pointers(start)):
             if is_masked:
-                _masked(self.builder, "store", self.vector, [value, pointer, *options])
+                masked(self.builder, "store", self.vector, [value, pointer, *options])
             else:
                 self.builder.store(value, pointer, align=self.align)
 
@@ -144,7 +144,7 @@ def _emit_tile(builder, row, lefts, left_step, right, results, bias, depth, is_f
         factors = row.load(builder.gep(right.start, [builder.mul(loop.index, right.strides[0])]))
         offset = builder.mul(loop.index, left_step)
         for start, row_sums in zip(lefts, sums):
-            x = _splat(builder, builder.load(builder.gep(start, [offset])), row.vector)
+            x = splat(builder, builder.load(builder.gep(start, [offset])), row.vector)
             for y, total in zip(factors, row_sums):
                 builder.store(row.multiply_add(x, y, builder.load(total)), total)
 

@@ -31,7 +31,7 @@ VECTOR_BYTES = 64
 # these two mean nothing for the instructions that get them.
 NO_FLAGS, NO_DIVISION_FLAGS = ("arcp",), ("contract",)
 
-_FLOATS = {32: ir.FloatType(), 64: ir.DoubleType()}
+FLOATS = {32: ir.FloatType(), 64: ir.DoubleType()}
 
 
 # ------------------------------------------------------------- what formulas calculate with
@@ -134,7 +134,7 @@ class Lanes:
 
     def floats(self):
         """The same bits as floats."""
-        floats = ir.VectorType(_FLOATS[self.width], self.count)
+        floats = ir.VectorType(FLOATS[self.width], self.count)
         return Lanes(self.builder, self.builder.bitcast(self.value, floats))
 
     def where(self, condition, other):
@@ -417,11 +417,11 @@ class LanesType(types.Type):
 @register_model(LanesType)
 class _LanesModel(models.PrimitiveModel):
     def __init__(self, manager, lanes_type):
-        floats = _FLOATS[lanes_type.dtype.bitwidth]
+        floats = FLOATS[lanes_type.dtype.bitwidth]
         super().__init__(manager, lanes_type, ir.VectorType(floats, lanes_type.count))
 
 
-def _splat(builder, number, vector):
+def splat(builder, number, vector):
     single = builder.insert_element(
         ir.Constant(vector, ir.Undefined), number, ir.Constant(ir.IntType(32), 0)
     )
@@ -434,7 +434,7 @@ def _as_lanes(context, builder, value, value_type, lanes_type):
     if isinstance(value_type, LanesType):
         return value
     number = context.cast(builder, value, value_type, lanes_type.dtype)
-    return _splat(builder, number, context.get_value_type(lanes_type))
+    return splat(builder, number, context.get_value_type(lanes_type))
 
 
 def _address(context, builder, array_type, array, at, vector):
@@ -442,14 +442,14 @@ def _address(context, builder, array_type, array, at, vector):
     return builder.bitcast(builder.gep(data, [at]), vector.as_pointer())
 
 
-def _lane_compare(builder, relation, vector, number):
+def lane_compare(builder, relation, vector, number):
     # Which lanes have a number that is in that relation to an int64.
     index = ir.VectorType(ir.IntType(64), vector.count)
     lane = ir.Constant(index, list(range(vector.count)))
-    return builder.icmp_signed(relation, lane, _splat(builder, number, index))
+    return builder.icmp_signed(relation, lane, splat(builder, number, index))
 
 
-def _masked(builder, action, vector, arguments):
+def masked(builder, action, vector, arguments):
     # llvm.masked.load or .store
     function = cgutils.get_or_insert_function(
         builder.module,
@@ -477,13 +477,13 @@ def one_hot(typingctx, array, position):
 
     def codegen(context, builder, signature, args):
         vector = context.get_value_type(lanes_type)
-        here = _lane_compare(builder, "==", vector, args[1])
+        here = lane_compare(builder, "==", vector, args[1])
         return Lanes(builder, ir.Constant(vector, [1.0] * vector.count)).where(here, 0.0).value
 
     return lanes_type(array, types.int64), codegen
 
 
-def _load(context, builder, array_type, array, at, count, fill):
+def emit_load(context, builder, array_type, array, at, count, fill):
     lanes_type = LanesType(array_type.dtype)
     vector = context.get_value_type(lanes_type)
     align = ir.Constant(ir.IntType(32), array_type.dtype.bitwidth // 8)
@@ -495,8 +495,8 @@ def _load(context, builder, array_type, array, at, count, fill):
             whole_block = builder.block
         with otherwise:
             filling = _as_lanes(context, builder, fill, types.float64, lanes_type)
-            mask = _lane_compare(builder, "<", vector, count)
-            part = _masked(builder, "load", vector, [pointer, align, mask, filling])
+            mask = lane_compare(builder, "<", vector, count)
+            part = masked(builder, "load", vector, [pointer, align, mask, filling])
             part_block = builder.block
     block = builder.phi(vector)
     block.add_incoming(whole, whole_block)
@@ -509,7 +509,7 @@ def load(typingctx, array, at, count, fill):
     """The vector array[at : at + lanes]; only `count` elements when that is less, then `fill`."""
 
     def codegen(context, builder, signature, args):
-        return _load(context, builder, array, *args)
+        return emit_load(context, builder, array, *args)
 
     return LanesType(array.dtype)(array, types.int64, types.int64, types.float64), codegen
 
@@ -522,7 +522,7 @@ def load_each(typingctx, arrays, at, count):
     def codegen(context, builder, signature, args):
         zero = ir.Constant(ir.DoubleType(), 0.0)
         blocks = [
-            _load(context, builder, array_type, array, *args[1:], zero)
+            emit_load(context, builder, array_type, array, *args[1:], zero)
             for array_type, array in zip(arrays, cgutils.unpack_tuple(builder, args[0]))
         ]
         return context.make_tuple(builder, result, blocks)
@@ -543,8 +543,8 @@ def store(typingctx, array, at, count, block):
             with then:
                 builder.store(value, pointer, align=align.constant)
             with otherwise:
-                mask = _lane_compare(builder, "<", value.type, length)
-                _masked(builder, "store", value.type, [value, pointer, align, mask])
+                mask = lane_compare(builder, "<", value.type, length)
+                masked(builder, "store", value.type, [value, pointer, align, mask])
         return context.get_dummy_value()
 
     return types.void(array, types.int64, types.int64, block), codegen
