@@ -38,6 +38,9 @@ class Module:
         """
         for module in self.modules():
             module.ensure_built()
+        yield from self._tensors_so_far()
+
+    def _tensors_so_far(self):
         for path, value in _walk(self, (), set()):
             if type(value) is Tensor:
                 yield ".".join(path), value

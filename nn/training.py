@@ -1,5 +1,7 @@
 """Training: compile, fit, evaluate, predict. The loop, and nothing about layers."""
 
+from contextlib import contextmanager
+
 import numpy as np
 
 import engine
@@ -126,8 +128,9 @@ class Model(Module):
         return _as_keras(totals.means(), return_dict)
 
     def _train_step(self, x, y):
-        self.train()
-        outputs = self(x)
+        if not self.training:
+            self.train()
+        outputs = self(self._as_input(x))
         if self._optimizer.parameters is None:
             self._check_pairing(self._loss, outputs.shape[-1])
             self._optimizer.bind(self.parameters())
@@ -164,13 +167,25 @@ class Model(Module):
         totals = _Means()
         with self._inference():
             for batch in _batches(len(x), batch_size):
-                outputs = self(x[batch])
+                outputs = self(self._as_input(x[batch]))
                 totals.add(self._measure(self._loss(y[batch], outputs), y[batch], outputs))
         return totals.means()
 
+    @contextmanager
     def _inference(self):
+        was_training = self.training
         self.eval()
-        return engine.no_grad()
+        try:
+            with engine.no_grad():
+                yield
+        finally:
+            self.train(was_training)
+
+    def _as_input(self, x):
+        # As Keras does: an array of float64, which `x / 255` is, would make all of it float64.
+        if x.dtype != np.float64 or any(t.dtype == np.float64 for _, t in self._tensors_so_far()):
+            return x
+        return x.astype(np.float32)
 
     def predict(self, x, batch_size=32):
         """The outputs for the examples `x`, as an array. Raises ValueError as `evaluate` does."""
@@ -178,7 +193,8 @@ class Model(Module):
         x = _examples("predict", x)
         batch_size = _count("predict", "batch_size", batch_size)
         with self._inference():
-            return np.concatenate([self(x[b]).data for b in _batches(len(x), batch_size)])
+            parts = [self(self._as_input(x[b])).data for b in _batches(len(x), batch_size)]
+        return np.concatenate(parts)
 
     def predict_classes(self, x, batch_size=32, threshold=0.5):
         """The classes for the examples `x`, as the last activation decides.

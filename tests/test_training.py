@@ -142,6 +142,46 @@ def test_integer_images_are_taken_as_they_are():
     np.testing.assert_array_equal(p, model.predict(images.astype("float32")))
 
 
+def test_data_of_float64_do_not_make_the_model_float64(blobs):
+    x, y = blobs
+    runs = []
+    for data in (x, x.astype("float64")):
+        model = classifier()
+        history = model.fit(data, y, epochs=2, verbose=0)
+        assert model.predict(data).dtype == np.float32
+        runs.append((history.history, model.evaluate(data, y), model.predict(data).tobytes()))
+    assert runs[0] == runs[1]
+    engine.seed(0)
+    wide = nn.Sequential(
+        [
+            nn.Dense(
+                3,
+                activation="softmax",
+                kernel_initializer=lambda shape: np.ones(shape, "float64"),
+                bias_initializer=lambda shape: np.zeros(shape, "float64"),
+                input_shape=(2,),
+            )
+        ]
+    )
+    assert wide.predict(x.astype("float64")).dtype == np.float64
+
+
+def test_inference_leaves_the_mode_as_it_was(blobs):
+    x, y = blobs
+    model = classifier()
+    seen = []
+    model.layers[0].activation = lambda h: seen.append(model.layers[1].training) or engine.relu(h)
+    model.train_on_batch(x, y)
+    model.evaluate(x, y)
+    assert model.training
+    model.eval().predict(x)
+    assert not model.training
+    model.train_on_batch(x, y)
+    assert set(seen[:1]) == {True}
+    assert set(seen[1:-1]) == {False}
+    assert seen[-1]
+
+
 def test_a_models_batches_do_not_depend_on_how_many_there_are(blobs):
     x, y = blobs
     model = classifier()
