@@ -1,5 +1,6 @@
-"""The progress of an epoch: a bar on a terminal, one line elsewhere."""
+"""The progress of an epoch: a bar on a terminal while it lasts, and then one line anywhere."""
 
+import shutil
 import sys
 import time
 
@@ -11,7 +12,8 @@ INTERVAL = 0.1  # seconds between two drawings of the bar
 class Progress:
     """Shows one epoch, as a context manager.
 
-    verbose  0: nothing. 1: a bar, or a line where standard output is no terminal. 2: a line.
+    verbose  0: nothing. 1: a bar, unless standard output is no terminal, and a line at the end.
+             2: the line only.
     """
 
     def __init__(self, epoch, epochs, steps, verbose):
@@ -21,13 +23,17 @@ class Progress:
         self._steps = steps
         self._done = 0
         self._silent = verbose == 0
+        columns, lines = shutil.get_terminal_size()  # where the terminal says 0, 80 by 24
         with_bar = verbose == 1 and sys.stdout.isatty()
         self._bar = (
             tqdm(
                 total=steps,
                 desc=self._title,
                 file=sys.stdout,
+                leave=False,
                 mininterval=INTERVAL,
+                ncols=columns,
+                nrows=lines,
                 bar_format="{desc} {n_fmt}/{total_fmt} |{bar}| {elapsed}<{remaining}{postfix}",
             )
             if with_bar
@@ -53,11 +59,10 @@ class Progress:
             self._bar.update()
 
     def finish(self, values):
-        """The epoch is over: show its final values."""
-        self._per_step = (time.perf_counter() - self._start) / self._steps
+        """The epoch is over: its final values take the place of the bar."""
         if self._bar is not None:
-            self._bar.set_postfix_str(self._text(values))
-        elif not self._silent:
+            self._bar.close()
+        if not self._silent:
             print(f"{self._title} - {self._text(values)}", flush=True)
 
     def _text(self, values):
