@@ -54,9 +54,9 @@ def he_normal(shape, dtype="float32"):
 def fans(shape):
     """(fan_in, fan_out) of a kernel of `shape`."""
     if len(shape) < 2:
-        size = int(np.prod(shape, dtype=int))
+        size = math.prod(shape)
         return size, size
-    receptive = int(np.prod(shape[:-2], dtype=int))
+    receptive = math.prod(shape[:-2])
     return receptive * shape[-2], receptive * shape[-1]
 
 

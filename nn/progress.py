@@ -20,7 +20,6 @@ class Progress:
         if verbose not in (0, 1, 2):
             raise ValueError(f"fit: expected verbose to be 0, 1 or 2, got {verbose!r}")
         self._title = f"Epoch {epoch}/{epochs}"
-        self._steps = steps
         self._done = 0
         self._silent = verbose == 0
         columns, lines = shutil.get_terminal_size()  # where the terminal says 0, 80 by 24

@@ -8,6 +8,7 @@ import engine
 from engine import random
 
 from . import losses, metrics, optimizers, pairing
+from .checks import count_of
 from .module import Module
 from .progress import Progress
 
@@ -83,8 +84,8 @@ class Model(Module):
         x                the examples, (n, ...)
         y                the labels, one per example, in the form that the loss expects
         batch_size       how many examples per step. Default 32; the last batch may be smaller.
-        verbose          0: say nothing. 1: a progress bar per epoch; a line per epoch where the
-                         output is no terminal. 2: a line per epoch.
+        verbose          0: say nothing. 1: on a terminal a progress bar while an epoch lasts, and
+                         anywhere a line at its end. 2: the line only.
         validation_data  (x, y) to evaluate on after every epoch
         shuffle          draw the examples in a new order every epoch (from `engine.seed`)
 
@@ -93,8 +94,8 @@ class Model(Module):
         """
         self._require_compiled("fit")
         x, y = _examples("fit", x, y)
-        batch_size = _count("fit", "batch_size", batch_size)
-        epochs = _count("fit", "epochs", epochs)
+        batch_size = count_of("fit", "batch_size", batch_size)
+        epochs = count_of("fit", "epochs", epochs)
         if validation_data is not None:
             if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
                 raise ValueError("fit: expected validation_data to be a pair (x, y)")
@@ -158,7 +159,7 @@ class Model(Module):
         self._require_compiled("evaluate")
         self.ensure_built()
         x, y = _examples("evaluate", x, y)
-        values = self._evaluate(x, y, _count("evaluate", "batch_size", batch_size))
+        values = self._evaluate(x, y, count_of("evaluate", "batch_size", batch_size))
         if verbose:
             print(" - ".join(f"{name}: {value:.4f}" for name, value in values.items()))
         return _as_keras(values, return_dict)
@@ -191,7 +192,7 @@ class Model(Module):
         """The outputs for the examples `x`, as an array. Raises ValueError as `evaluate` does."""
         self.ensure_built()
         x = _examples("predict", x)
-        batch_size = _count("predict", "batch_size", batch_size)
+        batch_size = count_of("predict", "batch_size", batch_size)
         with self._inference():
             parts = [self(self._as_input(x[b])).data for b in _batches(len(x), batch_size)]
         return np.concatenate(parts)
@@ -243,12 +244,6 @@ def _as_keras(values, return_dict):
         return values
     numbers = list(values.values())
     return numbers[0] if len(numbers) == 1 else numbers
-
-
-def _count(what, name, value):
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{what}: expected {name} to be an integer of at least 1, got {value!r}")
-    return int(value)
 
 
 def _examples(what, x, y=None):

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..kernels import elementwise as kernels
 from ..recorder import op
-from ..tensor import FLOAT32, FLOAT64, to_array
+from ..tensor import FLOAT32, FLOAT64, Tensor, to_array
 
 
 def real(x):
@@ -244,8 +244,8 @@ def where(condition, x, y):
 
 
 @op(
-    lambda g, x, y: where(greater(x, y), g, where(equal(x, y), multiply(0.5, g), zeros_like(g))),
-    lambda g, x, y: where(greater(y, x), g, where(equal(x, y), multiply(0.5, g), zeros_like(g))),
+    lambda g, x, y: _to_the_winner(g, greater(x, y), equal(x, y)),
+    lambda g, x, y: _to_the_winner(g, greater(y, x), equal(x, y)),
     forward=np.maximum,
 )
 def maximum(x, y):
@@ -253,12 +253,16 @@ def maximum(x, y):
 
 
 @op(
-    lambda g, x, y: where(less(x, y), g, where(equal(x, y), multiply(0.5, g), zeros_like(g))),
-    lambda g, x, y: where(less(y, x), g, where(equal(x, y), multiply(0.5, g), zeros_like(g))),
+    lambda g, x, y: _to_the_winner(g, less(x, y), equal(x, y)),
+    lambda g, x, y: _to_the_winner(g, less(y, x), equal(x, y)),
     forward=np.minimum,
 )
 def minimum(x, y):
     """The lesser of x and y; nan if either is. Equal elements share the gradient half and half."""
+
+
+def _to_the_winner(g, wins, ties):
+    return where(wins, g, where(ties, multiply(0.5, g), zeros_like(g)))
 
 
 @op(lambda g, x, min, max: where(_within(x, min, max), g, zeros_like(g)))  # 1 at the bounds
@@ -268,7 +272,7 @@ def clip(x, min=None, max=None):
 
 
 def _within(x, low, high):
-    x = getattr(x, "data", x) if type(x) is not np.ndarray else x
+    x = x.data if type(x) is Tensor else x
     inside = np.ones(x.shape, bool)
     if low is not None:
         inside &= x >= low

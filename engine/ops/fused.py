@@ -12,6 +12,7 @@ from ..kernels import elementwise as elementwise_kernels
 from ..kernels import softmax as kernels
 from ..recorder import op
 from .elementwise import exp, multiply, real, sigmoid, sigmoid_grad, subtract
+from .index import check_labels
 from .reduce import sum
 from .shape import expand_dims
 
@@ -81,12 +82,7 @@ def sparse_cross_entropy(logits, labels):
         raise ValueError(
             f"expected logits (n, k) and labels (n,), got {logits.shape} and {labels.shape}"
         )
-    if labels.dtype.kind not in "iu":
-        raise TypeError(f"expected integer labels, got {labels.dtype}")
-    if labels.size and not (0 <= labels.min() and labels.max() < logits.shape[1]):
-        raise ValueError(
-            f"expected labels from 0 to {logits.shape[1] - 1}, got {labels.min()} to {labels.max()}"
-        )
+    check_labels(labels, logits.shape[1])
     return kernels.sparse_cross_entropy(logits, labels.astype(np.int64, copy=False))
 
 
@@ -101,8 +97,7 @@ def sparse_cross_entropy_grad(g, logits, labels):
 
 def sparse_cross_entropy_slope(h, logits, labels):
     # of the gradient in respect of g, contracted with h
-    ones = np.ones(labels.shape[0], logits.dtype)
-    return sum(multiply(h, sparse_cross_entropy_grad(ones, logits, labels)), axis=-1)
+    return sum(multiply(h, sparse_cross_entropy_grad(_ones_row(logits), logits, labels)), axis=-1)
 
 
 @op(

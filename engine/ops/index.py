@@ -62,6 +62,15 @@ def check_whole(what, value):
         raise TypeError(f"expected integer {what}, got {dtype}")
 
 
+def check_labels(labels, count):
+    """Raise unless `labels`, an array, holds integers from 0 to count - 1."""
+    check_whole("labels", labels)
+    if labels.size and not (0 <= labels.min() and labels.max() < count):
+        raise ValueError(
+            f"expected labels from 0 to {count - 1}, got {labels.min()} to {labels.max()}"
+        )
+
+
 def along(ndim, axis, part):
     """The index that reads `part` along `axis` and everything along the axes before and after."""
     return (slice(None),) * (axis % ndim) + (part,)
@@ -112,11 +121,7 @@ def one_hot(labels, num_classes, dtype="float32"):
     Raises TypeError for labels that are not integers, ValueError for one that is not from 0 to
     num_classes - 1.
     """
-    check_whole("labels", labels)
     check_whole("num_classes", num_classes)
     labels = np.asarray(labels)
-    if labels.size and not (0 <= labels.min() and labels.max() < num_classes):
-        raise ValueError(
-            f"expected labels from 0 to {num_classes - 1}, got {labels.min()} to {labels.max()}"
-        )
+    check_labels(labels, num_classes)
     return (labels[..., None] == np.arange(num_classes)).astype(dtype_of(dtype))

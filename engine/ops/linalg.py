@@ -28,7 +28,7 @@ def matmul(x, y):
 
     The leading axes broadcast. A 1-d `x` counts as a row, a 1-d `y` as a column; that axis is
     then absent from the result. Transposed operands are read through their strides, not copied.
-    Raises ValueError when the axes do not match, TypeError for a scalar.
+    Raises ValueError when the axes do not match, and for a scalar.
     """
     x_shape, y_shape = shape_of(x), shape_of(y)
     if not x_shape or not y_shape:
@@ -116,7 +116,7 @@ def dense(x, kernel, bias):
 
 def as_rows(x):
     # Not -1 for the rows: of an empty array it could not be told.
-    return x if x.ndim == 2 else reshape(x, (int(np.prod(x.shape[:-1], dtype=int)), x.shape[-1]))
+    return x if x.ndim == 2 else reshape(x, (prod(x.shape[:-1]), x.shape[-1]))
 
 
 # ------------------------------------------------------------- products along axes of any choice

@@ -51,9 +51,7 @@ def permute_dims(x, axes):
 @op(lambda g: matrix_transpose(g))
 def matrix_transpose(x):
     """`x` (..., m, n) with its last two axes exchanged: (..., n, m)."""
-    if x.ndim < 2:
-        raise ValueError(f"expected at least 2 axes, got {x.ndim}")
-    return x.swapaxes(-2, -1)
+    return _matrices(x).swapaxes(-2, -1)
 
 
 @op(lambda g, source, destination: moveaxis(g, destination, source))

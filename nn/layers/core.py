@@ -1,11 +1,12 @@
 """Dense and Flatten."""
 
-import numpy as np
+import math
 
 import engine
 from engine import Tensor
 
 from .. import activations, initializers
+from ..checks import count_of
 from ..module import Layer
 
 
@@ -34,9 +35,7 @@ class Dense(Layer):
         input_shape=None,
         name=None,
     ):
-        if isinstance(units, bool) or not isinstance(units, (int, np.integer)) or units < 1:
-            raise ValueError(f"Dense: expected units to be an integer of at least 1, got {units!r}")
-        self.units = int(units)
+        self.units = count_of("Dense", "units", units)
         self.activation = activations.get(activation)
         self.use_bias = use_bias
         self.kernel_initializer = kernel_initializer and initializers.get(kernel_initializer)
@@ -77,7 +76,7 @@ class Flatten(Layer):
     """Each example as one row: (n, a, b, ...) -> (n, a * b * ...)."""
 
     def output_shape(self, input_shape):
-        return (int(np.prod(input_shape, dtype=int)),)
+        return (math.prod(input_shape),)
 
     def forward(self, x):
         return engine.reshape(x, (x.shape[0], *self.output_shape(x.shape[1:])))
