@@ -1,8 +1,9 @@
 """hotgrad's nn: layers, losses, optimizers and training over `engine`."""
 
-from . import activations, datasets, initializers, losses, metrics, optimizers, pairing
+from . import activations, callbacks, datasets, initializers, losses, metrics, optimizers, pairing
+from .callbacks import Callback, History
 from .layers import Activation, Dense, Flatten, ReLU, Sigmoid, Softmax, Tanh
 from .module import Layer, Module
 from .sequential import Sequential
-from .training import History, Model
+from .training import Model
 from .utils import to_categorical

@@ -8,32 +8,27 @@ import engine
 from engine import random
 
 from . import losses, metrics, optimizers, pairing
+from .callbacks import History, Hooks
 from .checks import count_of
 from .module import Module
 from .progress import Progress
-
-
-class History:
-    """What `fit` returns: `history["loss"]`, `history["val_loss"]`, ... are lists over epochs."""
-
-    def __init__(self):
-        self.epoch = []
-        self.history = {}
-
-    def append(self, epoch, values):
-        """Add the values of one epoch, a dict from name to number."""
-        self.epoch.append(epoch)
-        for name, value in values.items():
-            self.history.setdefault(name, []).append(value)
-
-    def __repr__(self):
-        return f"History({len(self.epoch)} epochs: {', '.join(self.history)})"
 
 
 class Model(Module):
     """A module with a training loop. `forward` takes a batch and gives its outputs."""
 
     _loss = None  # set by compile, as are _optimizer and _metrics
+    stop_training = False  # a callback sets it to end the training after the current batch
+
+    @property
+    def optimizer(self):
+        """The optimizer that `compile` set; AttributeError before."""
+        return self._optimizer
+
+    @property
+    def loss(self):
+        """The loss that `compile` set, None before."""
+        return self._loss
 
     def compile(self, optimizer="adam", loss=None, metrics=()):
         """Set how to train.
@@ -76,6 +71,7 @@ class Model(Module):
         batch_size=32,
         epochs=1,
         verbose=1,
+        callbacks=None,
         validation_data=None,
         shuffle=True,
     ):
@@ -86,6 +82,7 @@ class Model(Module):
         batch_size       how many examples per step. Default 32; the last batch may be smaller.
         verbose          0: say nothing. 1: on a terminal a progress bar while an epoch lasts, and
                          anywhere a line at its end. 2: the line only.
+        callbacks        a list of `nn.callbacks.Callback`, or one
         validation_data  (x, y) to evaluate on after every epoch
         shuffle          draw the examples in a new order every epoch (from `engine.seed`)
 
@@ -102,20 +99,40 @@ class Model(Module):
             validation_data = _examples("fit, validation_data", *validation_data)
         history = History()
         steps = -(-len(x) // batch_size)
-        for epoch in range(1, epochs + 1):
-            order = random.generator().permutation(len(x)) if shuffle else None
-            with Progress(epoch, epochs, steps, verbose) as progress:
-                totals = _Means()
-                for batch in _batches(len(x), batch_size, order):
-                    totals.add(self._train_step(x[batch], y[batch]))
-                    progress.advance(totals)
-                values = totals.means()
-                if validation_data is not None:
-                    tested = self._evaluate(*validation_data, batch_size)
-                    values |= {f"val_{name}": value for name, value in tested.items()}
-                progress.finish(values)
-            history.append(epoch, values)
+        params = {"epochs": epochs, "steps": steps, "verbose": verbose}
+        hooks = Hooks(callbacks, history, self, params)
+        self.stop_training = False
+        logs = {}
+        try:
+            hooks.train_begin()
+            for epoch in range(epochs):
+                hooks.epoch_begin(epoch)
+                order = random.generator().permutation(len(x)) if shuffle else None
+                with Progress(epoch + 1, epochs, steps, verbose) as progress:
+                    logs = self._train_epoch(x, y, batch_size, order, hooks, progress)
+                    if validation_data is not None:
+                        tested = self._evaluate(*validation_data, batch_size)
+                        logs |= {f"val_{name}": value for name, value in tested.items()}
+                    hooks.epoch_end(epoch, logs)
+                    progress.finish(logs)
+                if self.stop_training:
+                    break
+        finally:
+            hooks.train_end(logs)
         return history
+
+    def _train_epoch(self, x, y, batch_size, order, hooks, progress):
+        totals = _Means()
+        for index, batch in enumerate(_batches(len(x), batch_size, order)):
+            for call in hooks.on_train_batch_begin:
+                call(index, {})
+            totals.add(self._train_step(x[batch], y[batch], index, hooks.on_gradients))
+            for call in hooks.on_train_batch_end:
+                call(index, totals.means())
+            progress.advance(totals)
+            if self.stop_training:
+                break
+        return totals.means()
 
     def train_on_batch(self, x, y, return_dict=False):
         """One step on one batch. Returns the loss before it, or [loss, metric, ...] as Keras does.
@@ -128,7 +145,7 @@ class Model(Module):
         totals.add(self._train_step(x, y))
         return _as_keras(totals.means(), return_dict)
 
-    def _train_step(self, x, y):
+    def _train_step(self, x, y, index=0, on_gradients=()):
         if not self.training:
             self.train()
         outputs = self(self._as_input(x))
@@ -137,6 +154,8 @@ class Model(Module):
             self._optimizer.bind(self.parameters())
         loss = self._loss(y, outputs)
         loss.backward()
+        for call in on_gradients:
+            call(index)
         self._optimizer.step()
         self._optimizer.zero_grad()
         return self._measure(loss, y, outputs)

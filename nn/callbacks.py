@@ -1,0 +1,138 @@
+"""Callbacks: what `fit` calls at the turns of a training, and the ones that are ready to use."""
+
+
+class Callback:
+    """Base of callbacks: override what you need. What is not overridden costs nothing.
+
+        class Report(nn.callbacks.Callback):
+            def on_epoch_end(self, epoch, logs):
+                print(epoch, logs["loss"], self.model.optimizer.learning_rate)
+
+        model.fit(x, y, callbacks=[Report()])
+
+    `self.model` is the model in training; `self.params` a dict of the `epochs`, the `steps` of an
+    epoch (None when not known) and `verbose`. `self.model.stop_training = True` ends the training
+    after the current batch. `epoch` and `batch` count from 0.
+
+    `logs` is a dict from name to number: the running means of loss and metrics over the epoch so
+    far, at the end of an epoch with the `val_` ones. What a callback adds to it at the end of an
+    epoch, the later ones and the History see.
+    """
+
+    model = None
+    params = None
+
+    def set_model(self, model):
+        """The model that is going to be trained; called before `on_train_begin`."""
+        self.model = model
+
+    def set_params(self, params):
+        """The settings of the training; called before `on_train_begin`."""
+        self.params = params
+
+    def on_train_begin(self, logs=None):
+        """Before the first epoch."""
+
+    def on_train_end(self, logs=None):
+        """After the last epoch, also when the training ended by an error or by Ctrl-C."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Before the first batch of an epoch."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        """After an epoch and its validation."""
+
+    def on_train_batch_begin(self, batch, logs=None):
+        """Before a step."""
+
+    def on_gradients(self, batch):
+        """Between backward and the update: every parameter's `grad` is there."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        """After a step."""
+
+    def state_dict(self):
+        """What a resumed training needs of this callback: names to numbers, strings or arrays."""
+        return {}
+
+    def load_state_dict(self, state):
+        """Take up what `state_dict` gave."""
+
+
+class History(Callback):
+    """What `fit` returns: `history["loss"]`, `history["val_loss"]`, ... are lists over epochs."""
+
+    def __init__(self):
+        self.epoch = []
+        self.history = {}
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.epoch.append(epoch + 1)
+        for name, value in (logs or {}).items():
+            self.history.setdefault(name, []).append(value)
+
+    def __repr__(self):
+        return f"History({len(self.epoch)} epochs: {', '.join(self.history)})"
+
+
+HOOKS = (
+    "on_train_begin",
+    "on_train_end",
+    "on_epoch_begin",
+    "on_epoch_end",
+    "on_train_batch_begin",
+    "on_gradients",
+    "on_train_batch_end",
+)
+
+
+class Hooks:
+    """The callbacks of one training: for each hook, a list of the methods that override it."""
+
+    def __init__(self, callbacks, history, model, params):
+        self.callbacks = [*_checked(callbacks), history]  # the history is last, and sees all
+        for callback in self.callbacks:
+            callback.set_model(model)
+            callback.set_params(params)
+        for hook in HOOKS:
+            setattr(self, hook, [getattr(c, hook) for c in self.callbacks if _overrides(c, hook)])
+
+    def train_begin(self):
+        for call in self.on_train_begin:
+            call({})
+
+    def train_end(self, logs):
+        """Call every `on_train_end`, also after one has failed; the first error is raised."""
+        errors = []
+        for call in self.on_train_end:
+            try:
+                call(logs)
+            except Exception as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+
+    def epoch_begin(self, epoch):
+        for call in self.on_epoch_begin:
+            call(epoch, {})
+
+    def epoch_end(self, epoch, logs):
+        for call in self.on_epoch_end:
+            call(epoch, logs)
+
+
+def _checked(callbacks):
+    if callbacks is None:
+        return []
+    if isinstance(callbacks, Callback):
+        return [callbacks]
+    callbacks = list(callbacks)
+    for callback in callbacks:
+        if not isinstance(callback, Callback):
+            hint = f"; write {callback.__name__}()" if isinstance(callback, type) else ""
+            raise TypeError(f"fit: expected callbacks to be Callbacks, got {callback!r}{hint}")
+    return callbacks
+
+
+def _overrides(callback, hook):
+    return getattr(getattr(callback, hook), "__func__", None) is not getattr(Callback, hook)
