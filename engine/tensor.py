@@ -83,6 +83,8 @@ class Tensor:
 
     @grad.setter
     def grad(self, value):
+        if value is None and self.node is None:
+            return  # nothing to drop, as with the weights of a layer that is frozen
         if type(self.node) is not Leaf:
             raise ValueError("grad: only a Tensor made with requires_grad=True has one to set")
         if value is not None:

@@ -1,14 +1,18 @@
 """Module: a thing with parameters. They are found by looking at its attributes, by no magic.
 
 Any attribute that is a Tensor belongs to the module's state; one that requires a gradient is a
-parameter. Attributes that are modules, and lists, tuples and dicts of any of these, are looked
-into, in the order in which they were set.
+parameter, any other a buffer. Attributes that are modules, and lists, tuples and dicts of any of
+these, are looked into, in the order in which they were set. A Tensor or module that is found in
+several places, as tied weights are, counts once, under the path where it is found first.
 """
+
+from contextlib import nullcontext
 
 import numpy as np
 
 import engine
 from engine import Tensor, random
+from engine.tensor import dtype_of
 
 
 class Module:
@@ -24,12 +28,19 @@ class Module:
     """
 
     training = True
+    _trainable = True
+    _frozen = ()  # the paths of own Tensors that required a gradient before the module was frozen
+    _forward_hooks = None
+    _activity = None
 
     def __call__(self, *inputs):
-        return self.forward(*inputs)
+        output = self.forward(*inputs)
+        return output if self._forward_hooks is None else self._hooked(inputs, output)
 
     def forward(self, *inputs):
         raise NotImplementedError(f"{type(self).__name__} does not define forward(self, x)")
+
+    # -------------------------------------------------------------------------------- what is in it
 
     def named_tensors(self):
         """(path, Tensor) pairs of the whole state, as ("layers.0.kernel", ...), each Tensor once.
@@ -41,21 +52,37 @@ class Module:
         yield from self._tensors_so_far()
 
     def _tensors_so_far(self):
-        for path, value in _walk(self, (), set()):
+        for path, value in _walk(self):
             if type(value) is Tensor:
-                yield ".".join(path), value
+                yield path, value
+
+    def own_tensors(self):
+        """(path, Tensor) pairs of the Tensors that hang on this module and on none within it."""
+        return [(path, value) for path, value in _walk(self, deep=False) if type(value) is Tensor]
 
     def modules(self):
         """This module and all modules within it, each once."""
-        inner = (value for _, value in _walk(self, (), set()) if isinstance(value, Module))
-        return [self, *inner]
+        return [self, *(value for _, value in _walk(self) if isinstance(value, Module))]
 
     def ensure_built(self):
         """Make the parameters that have not been made yet. The base makes its own at once."""
 
     def parameters(self):
-        """The Tensors that training changes, in the order in which they were set, each once."""
+        """The Tensors that require a gradient, in the order in which they were set, each once."""
         return [tensor for _, tensor in self.named_tensors() if tensor.requires_grad]
+
+    def trainable_parameters(self):
+        """The parameters that training changes: those of which no owner is frozen."""
+        parameters = self.parameters()
+        frozen = {
+            id(tensor)
+            for module in self.modules()
+            if not module.trainable
+            for _, tensor in module.own_tensors()
+        }
+        return [parameter for parameter in parameters if id(parameter) not in frozen]
+
+    # ---------------------------------------------------------------------------------------- modes
 
     def train(self, mode=True):
         """Set this module and all within it to training (True) or to inference; returns itself."""
@@ -67,6 +94,117 @@ class Module:
         """Set this module and all within it to inference; returns itself."""
         return self.train(False)
 
+    @property
+    def trainable(self):
+        """Whether training changes this module. Setting it sets all modules that are within.
+
+        A frozen module's Tensors require no gradient, so that none is computed for them, and its
+        moving statistics stay as they are. A compiled model is compiled anew after unfreezing.
+        """
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value):
+        for module in self.modules():
+            module._trainable = bool(value)
+            module._freeze() if not value else module._thaw()
+
+    def _freeze(self):
+        live = {path: tensor for path, tensor in self.own_tensors() if tensor.requires_grad}
+        for tensor in live.values():
+            tensor.requires_grad = False
+        self._frozen = (*self._frozen, *live)
+
+    def _thaw(self):
+        for path, tensor in self.own_tensors():
+            if path in self._frozen:
+                tensor.requires_grad = True
+        self._frozen = ()
+
+    def astype(self, dtype):
+        """Turn every Tensor of floats into float32 or float64, in place; returns the module.
+
+        Gradients are dropped, and an optimizer that has made steps does not fit any more. Raises
+        TypeError for another dtype, ValueError for a layer that has no weights yet.
+        """
+        target = dtype_of(dtype)
+        if target.kind != "f":
+            raise TypeError(
+                f"{type(self).__name__}.astype: expected float32 or float64, got {target}"
+            )
+        for _, tensor in self.named_tensors():
+            if tensor.dtype.kind == "f" and tensor.dtype != target:
+                required, tensor.requires_grad = tensor.requires_grad, False
+                tensor.data = tensor.data.astype(target)
+                tensor.requires_grad = required
+        return self
+
+    # ---------------------------------------------------------------------------------------- hooks
+
+    def register_forward_hook(self, hook):
+        """Call `hook(module, inputs, output)` after every call of this module.
+
+        hook  `inputs` is the tuple of what the module was called with. What the hook returns,
+              unless None, takes the place of the output. Hooks run in the order they came in.
+
+        Returns a function of no arguments that takes the hook away.
+        """
+        if self._forward_hooks is None:
+            self._forward_hooks = _Unlisted({})
+        hooks = self._forward_hooks.value
+        number = max(hooks, default=0) + 1
+        hooks[number] = hook
+
+        def remove():
+            hooks.pop(number, None)
+            if not hooks and self._forward_hooks is not None and self._forward_hooks.value is hooks:
+                self._forward_hooks = None
+
+        return remove
+
+    def _hooked(self, inputs, output):
+        for hook in list(self._forward_hooks.value.values()):
+            result = hook(self, inputs, output)
+            output = output if result is None else result
+        return output
+
+    # ------------------------------------------------------------------------------- regularization
+
+    def regularizers(self):
+        """(module, attribute, regularizer) of every attribute `..._regularizer` that is not None.
+
+        `kernel_regularizer` is for the attribute `kernel`, and so on; `activity_regularizer` for
+        what the module puts out.
+        """
+        suffix = "_regularizer"
+        return [
+            (module, name.removesuffix(suffix), value)
+            for module in self.modules()
+            for name, value in vars(module).items()
+            if name.endswith(suffix) and value is not None
+        ]
+
+    def regularization(self):
+        """The sum of what the regularizers say, as a 0-d Tensor to add to the loss, or None.
+
+        For an activity it is that of the outputs in training mode since this was last asked,
+        each divided by its number of examples, as in Keras.
+        """
+        terms = []
+        for module, name, regularizer in self.regularizers():
+            if name == "activity":
+                if module._activity is not None:
+                    terms += module._activity.value
+                    module._activity = None
+            elif getattr(module, name) is not None:
+                terms.append(regularizer(getattr(module, name)))
+        total = terms[0] if terms else None
+        for term in terms[1:]:
+            total = total + term
+        return total
+
+    # ---------------------------------------------------------------------------------------- state
+
     def state_dict(self):
         """The state as a dict from path to array; the arrays are copies."""
         return {path: tensor.data.copy() for path, tensor in self.named_tensors()}
@@ -74,20 +212,23 @@ class Module:
     def load_state_dict(self, state):
         """Set the state from a dict like that of `state_dict`.
 
-        Raises ValueError, with every difference, when names are missing or too many or when
-        shapes differ; then nothing has been changed.
+        Raises ValueError, with every difference, when names are missing or too many, when shapes
+        differ, or where there are no floats for floats; then nothing has been changed.
         """
         own = dict(self.named_tensors())
         problems = [f"missing {path}" for path in own if path not in state]
         problems += [f"unexpected {path}" for path in state if path not in own]
-        for path in own.keys() & state.keys():
-            expected, got = own[path].shape, np.shape(state[path])
-            if expected != got:
-                problems.append(f"{path} has shape {got}, expected {expected}")
+        arrays = {path: np.asarray(state[path]) for path in own.keys() & state.keys()}
+        for path, array in arrays.items():
+            expected = own[path]
+            if expected.shape != array.shape:
+                problems.append(f"{path} has shape {array.shape}, expected {expected.shape}")
+            if expected.dtype.kind != array.dtype.kind:
+                problems.append(f"{path} has dtype {array.dtype}, expected {expected.dtype}")
         if problems:
             raise ValueError(f"load_state_dict: {'; '.join(sorted(problems))}")
-        for path, tensor in own.items():
-            tensor.data[...] = state[path]
+        for path, array in arrays.items():
+            own[path].data[...] = array
 
     def __repr__(self):
         inner = [
@@ -99,25 +240,39 @@ class Module:
         return f"{name}()" if not inner else "\n".join([f"{name}(", *inner, ")"])
 
 
-def _walk(value, path, seen):
-    """(path, value) of each Tensor and Module that hangs on a module, depth first, each once."""
-    seen.add(id(value))
-    if isinstance(value, Module):
-        items = vars(value).items()
-    elif isinstance(value, dict):
-        items = value.items()
-    elif isinstance(value, (list, tuple)):
-        items = enumerate(value)
-    else:
-        return
-    for name, item in items:
-        if id(item) in seen:
-            continue
-        inner = (*path, str(name))
-        if type(item) is Tensor or isinstance(item, Module):
-            seen.add(id(item))
-            yield inner, item
-        yield from _walk(item, inner, seen)
+class _Unlisted:
+    """What hangs on a module without being part of its state: the walk does not look into it."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value):
+        self.value = value
+
+
+def _walk(module, deep=True):
+    """(path, value) of each Tensor and Module that hangs on a module, depth first, each once.
+
+    deep  False: do not look into the modules within
+    """
+    seen = {id(module)}
+
+    def walk(items, path):
+        for name, item in items:
+            if id(item) in seen:
+                continue
+            inner = f"{path}{name}"
+            if type(item) is Tensor or isinstance(item, Module):
+                seen.add(id(item))
+                yield inner, item
+            if isinstance(item, Module):
+                if deep:
+                    yield from walk(list(vars(item).items()), f"{inner}.")
+            elif isinstance(item, (list, tuple, dict)):
+                seen.add(id(item))
+                parts = item.items() if isinstance(item, dict) else enumerate(item)
+                yield from walk(parts, f"{inner}.")
+
+    yield from walk(list(vars(module).items()), "")
 
 
 class Layer(Module):
@@ -127,9 +282,15 @@ class Layer(Module):
                  first input.
     name         what errors and `summary` call it; by default given by the model.
 
-    A subclass defines `forward` and, where it has parameters, `build(input_shape)`; where the
-    output has another shape than the input, `output_shape(input_shape)`.
+    A subclass defines `forward` and, where it has parameters, `build(input_shape)`, which makes
+    them with `add_weight`; where the output has another shape than the input,
+    `output_shape(input_shape)`. Every parameter of its constructor is kept as an attribute of the
+    same name: from those the layer can be made anew.
     """
+
+    input_shape = name = None
+    built = False
+    _key = None
 
     def __init__(self, input_shape=None, name=None):
         self.input_shape = None if input_shape is None else _checked_shape(self, input_shape)
@@ -137,12 +298,16 @@ class Layer(Module):
         self.built = False
         # What a layer will draw is fixed here, where it is written, not where its shape is learnt.
         self._key = random.key() if type(self).build is not Layer.build else None
+        if getattr(self, "activity_regularizer", None) is not None:
+            self.register_forward_hook(_keep_activity)
 
     def __call__(self, x):
-        x = engine.asarray(x)
+        if type(x) is not Tensor:
+            x = engine.asarray(x)
         if not self.built:
             self.ensure_built(x.shape[1:])
-        return self.forward(x)
+        output = self.forward(x)
+        return output if self._forward_hooks is None else self._hooked((x,), output)
 
     def ensure_built(self, input_shape=None):
         """Make the parameters for examples of `input_shape`, if that has not been done.
@@ -158,12 +323,31 @@ class Layer(Module):
             )
         if self.input_shape is None:
             self.input_shape = tuple(input_shape)
-        with random.drawing_from(self._key):
+        with nullcontext() if self._key is None else random.drawing_from(self._key):
             self.build(self.input_shape)
         self.built = True
+        if not self.trainable:
+            self._freeze()
 
     def build(self, input_shape):
         """Make the parameters. The base has none."""
+
+    def add_weight(self, name, shape, initializer, trainable=True):
+        """Make the Tensor `name`, of float32, unless one has been set there, as tied weights are.
+
+        initializer  a function (shape) -> array
+        trainable    False for a buffer: part of the state that the gradient does not change
+
+        Raises ValueError when the Tensor that has been set has another shape.
+        """
+        tied = getattr(self, name, None)
+        if tied is None:
+            setattr(self, name, Tensor(initializer(shape), requires_grad=trainable))
+        elif tied.shape != tuple(shape):
+            raise ValueError(
+                f"{self.label}: expected {name} of shape {tuple(shape)} for input of shape "
+                f"{self.input_shape}, the Tensor set there has shape {tied.shape}"
+            )
 
     def output_shape(self, input_shape):
         """The shape of one output example for one input example of `input_shape`."""
@@ -173,6 +357,14 @@ class Layer(Module):
     def label(self):
         """What to call this layer in messages."""
         return self.name or type(self).__name__
+
+
+def _keep_activity(layer, inputs, output):
+    """A forward hook: what the layer's activity_regularizer says of an output in training."""
+    if layer.training:
+        if layer._activity is None:
+            layer._activity = _Unlisted([])
+        layer._activity.value.append(layer.activity_regularizer(output) / max(1, output.shape[0]))
 
 
 def _checked_shape(layer, shape):

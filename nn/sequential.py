@@ -38,6 +38,13 @@ class Sequential(Model, Layer):
             self.input_shape = layer.input_shape
         self.layers.append(layer)
 
+    def flat_layers(self):
+        """The layers that are no models themselves, in order, those of nested models too."""
+        flat = []
+        for layer in self.layers:
+            flat += layer.flat_layers() if isinstance(layer, Sequential) else [layer]
+        return flat
+
     def build(self, input_shape):
         if not self.layers:
             raise ValueError("Sequential: the model has no layers")

@@ -3,7 +3,6 @@
 import math
 
 import engine
-from engine import Tensor
 
 from .. import activations, initializers
 from ..checks import count_of
@@ -20,6 +19,8 @@ class Dense(Layer):
     kernel_initializer  a name or function; None: he_uniform when relu follows (here, or as the
                         next layer of a Sequential), glorot_uniform otherwise
     bias_initializer    a name or function. Default "zeros".
+    kernel_regularizer  a function Tensor -> 0-d Tensor that `fit` adds to the loss, or None; so
+                        bias_regularizer, and activity_regularizer for the output
 
     x (n, ..., inputs) -> (n, ..., units). Parameters: kernel (inputs, units), bias (units,).
     Raises ValueError when the last axis of the input is not the one it was built for.
@@ -32,6 +33,9 @@ class Dense(Layer):
         use_bias=True,
         kernel_initializer=None,
         bias_initializer="zeros",
+        kernel_regularizer=None,
+        bias_regularizer=None,
+        activity_regularizer=None,
         input_shape=None,
         name=None,
     ):
@@ -40,6 +44,9 @@ class Dense(Layer):
         self.use_bias = use_bias
         self.kernel_initializer = kernel_initializer and initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = kernel_regularizer
+        self.bias_regularizer = bias_regularizer
+        self.activity_regularizer = activity_regularizer
         self.followed_by = None  # the name of the activation layer after this one, if there is one
         self.kernel = self.bias = None
         super().__init__(input_shape, name)
@@ -49,10 +56,9 @@ class Dense(Layer):
             raise ValueError(f"{self.label}: expected examples with at least one axis, got numbers")
         follows = self.followed_by or activations.name_of(self.activation)
         initializer = self.kernel_initializer or initializers.suited_to(follows)
-        kernel = initializer((input_shape[-1], self.units))
-        self.kernel = Tensor(kernel, requires_grad=True)
+        self.add_weight("kernel", (input_shape[-1], self.units), initializer)
         if self.use_bias:
-            self.bias = Tensor(self.bias_initializer((self.units,)), requires_grad=True)
+            self.add_weight("bias", (self.units,), self.bias_initializer)
 
     def output_shape(self, input_shape):
         return (*input_shape[:-1], self.units)
