@@ -11,6 +11,7 @@ import numpy as np
 import engine
 from engine import Tensor
 
+from .labels import integer_labels
 from .names import find
 
 _ROOM = 1e-7  # bare probabilities are kept this far from 0 and 1, as Keras does (its epsilon)
@@ -98,37 +99,6 @@ LOSSES = {
 def get(loss):
     """The loss function for a name; a function as it is."""
     return loss if callable(loss) else find("loss", loss, LOSSES)
-
-
-def integer_labels(name, y_true, shape):
-    """`y_true` as int64 of shape (n,), checked against predictions of `shape` (n, k).
-
-    Raises TypeError for floats, ValueError for another shape and for labels out of range.
-    """
-    labels = _array(y_true)
-    if len(shape) != 2:
-        raise ValueError(f"{name}: expected predictions of shape (n, k), got {shape}")
-    if labels.shape == shape and shape[1] > 1:
-        raise ValueError(
-            f"{name}: expected integer labels of shape ({shape[0]},), got {labels.shape}; for "
-            "one-hot labels use categorical_crossentropy"
-        )
-    if labels.shape not in (shape[:1], (shape[0], 1)):
-        raise ValueError(
-            f"{name}: expected integer labels of shape ({shape[0]},), got {labels.shape}"
-        )
-    if labels.dtype.kind not in "iu":
-        raise TypeError(
-            f"{name}: expected integer labels, got {labels.dtype}; "
-            "write y.astype(int) if they are whole numbers"
-        )
-    labels = labels.reshape(-1)
-    if labels.size and not (0 <= labels.min() and labels.max() < shape[1]):
-        raise ValueError(
-            f"{name}: expected labels from 0 to {shape[1] - 1}, since there are {shape[1]} units, "
-            f"got {labels.min()} to {labels.max()}"
-        )
-    return labels.astype(np.int64, copy=False)
 
 
 def _array(y):

@@ -122,11 +122,11 @@ class Model(Module):
         return history
 
     def _train_epoch(self, x, y, batch_size, order, hooks, progress):
-        totals = _Means()
+        totals = _Totals(self._metrics)
         for index, batch in enumerate(_batches(len(x), batch_size, order)):
             for call in hooks.on_train_batch_begin:
                 call(index, {})
-            totals.add(self._train_step(x[batch], y[batch], index, hooks.on_gradients))
+            totals.add(*self._train_step(x[batch], y[batch], index, hooks.on_gradients))
             for call in hooks.on_train_batch_end:
                 call(index, totals.means())
             progress.advance(totals)
@@ -141,8 +141,8 @@ class Model(Module):
         """
         self._require_compiled("train_on_batch")
         x, y = _examples("train_on_batch", x, y)
-        totals = _Means()
-        totals.add(self._train_step(x, y))
+        totals = _Totals(self._metrics)
+        totals.add(*self._train_step(x, y))
         return _as_keras(totals.means(), return_dict)
 
     def _train_step(self, x, y, index=0, on_gradients=()):
@@ -158,14 +158,7 @@ class Model(Module):
             call(index)
         self._optimizer.step()
         self._optimizer.zero_grad()
-        return self._measure(loss, y, outputs)
-
-    def _measure(self, loss, y, outputs):
-        """The number of examples, and the mean of loss and metrics over them."""
-        values = {"loss": loss.item()}
-        for name, metric in self._metrics:
-            values[name] = float(np.mean(metric(y, outputs.data)))
-        return len(y), values
+        return loss, y, outputs
 
     # ----------------------------------------------------------------------------- inference
 
@@ -184,11 +177,11 @@ class Model(Module):
         return _as_keras(values, return_dict)
 
     def _evaluate(self, x, y, batch_size):
-        totals = _Means()
+        totals = _Totals(self._metrics)
         with self._inference():
             for batch in _batches(len(x), batch_size):
                 outputs = self(self._as_input(x[batch]))
-                totals.add(self._measure(self._loss(y[batch], outputs), y[batch], outputs))
+                totals.add(self._loss(y[batch], outputs), y[batch], outputs)
         return totals.means()
 
     @contextmanager
@@ -230,21 +223,24 @@ class Model(Module):
             raise ValueError(f"{what}: call compile(optimizer=..., loss=...) first")
 
 
-class _Means:
-    """Running means over examples."""
+class _Totals:
+    """The mean of the loss over examples, and the metrics, over the batches so far."""
 
-    def __init__(self):
-        self.count = 0
-        self.sums = {}
+    def __init__(self, metrics):
+        self.metrics = metrics
+        self.count, self.loss = 0, 0.0
+        for _, metric in metrics:
+            metric.reset_state()
 
-    def add(self, measured):
-        count, values = measured
-        self.count += count
-        for name, value in values.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value * count
+    def add(self, loss, y, outputs):
+        self.count += len(y)
+        self.loss += loss.item() * len(y)
+        for _, metric in self.metrics:
+            metric.update_state(y, outputs.data)
 
     def means(self):
-        return {name: total / self.count for name, total in self.sums.items()}
+        results = {name: metric.result() for name, metric in self.metrics}
+        return {"loss": self.loss / self.count, **results}
 
 
 def _resolve(chosen, loss):

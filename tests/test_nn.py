@@ -319,7 +319,7 @@ P = np.full((2, 3), 1 / 3)
             np.eye(3)[:2],
             P,
             ValueError,
-            "for one-hot labels use categorical_crossentropy",
+            "which are one-hot rows; write loss=.categorical_crossentropy., or give integer labels",
         ),
         ("sparse_categorical_crossentropy", [0, 1, 2], P, ValueError, r"shape \(2,\), got \(3,\)"),
         (

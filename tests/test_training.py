@@ -314,7 +314,7 @@ def with_nan(x):
         (
             lambda m, x, y: m.fit(x, nn.to_categorical(y), verbose=0),
             ValueError,
-            "for one-hot labels use categorical_crossentropy",
+            "which are one-hot rows; write loss=.categorical_crossentropy., or give integer labels",
         ),
         (
             lambda m, x, y: nn.Sequential([nn.Dense(2)]).predict(x),

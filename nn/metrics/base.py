@@ -1,0 +1,79 @@
+"""What a metric is: three methods, so that it can be the mean of nothing but whole data.
+
+`reset_state` forgets, `update_state` takes a batch in, `result` gives the number for all that came
+in since. A function (y_true, y_pred) -> one number per example becomes one by `Mean`.
+"""
+
+import numpy as np
+
+from ..labels import array_of, weights_of_examples
+
+
+class Metric:
+    """Base of the metrics.
+
+    A subclass defines `reset_state`, `update_state` and `result`, keeps each parameter of its
+    constructor as an attribute of the same name, and has a `name`.
+    """
+
+    name = None
+    is_number = True  # whether `result` is one number, which `compile` asks for
+
+    def reset_state(self):
+        """Forget everything."""
+        raise NotImplementedError
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Take in a batch: labels, outputs of the model, and a weight per example or None."""
+        raise NotImplementedError
+
+    def result(self):
+        """The number for everything that came in. nan when nothing did."""
+        raise NotImplementedError
+
+    def fit_labels(self, form):
+        """Told by `compile`: the form of the labels that the loss takes. The base has no use."""
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        """The number for these data alone; what came in before is forgotten."""
+        self.reset_state()
+        self.update_state(y_true, y_pred, sample_weight)
+        return self.result()
+
+    def __repr__(self):
+        return f"{type(self).__name__}()"
+
+
+class Mean(Metric):
+    """The mean over the examples of a function (y_true, y_pred) -> one number per example.
+
+    With weights it is sum(w * value) / sum(w), as in Keras. A function that gives one number for
+    the batch counts as that number for each example.
+    """
+
+    def __init__(self, function, name=None):
+        self.function = function
+        self.name = name or getattr(function, "__name__", type(function).__name__)
+        self.reset_state()
+
+    def values(self, y_true, y_pred):
+        """The numbers of a batch, one per example."""
+        return self.function(y_true, y_pred)
+
+    def reset_state(self):
+        self.total, self.weight = 0.0, 0.0
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        values = np.asarray(self.values(y_true, array_of(y_pred)))
+        if sample_weight is None:
+            count = len(y_true)
+            self.total += float(values.mean()) * count if count else 0.0
+            self.weight += count
+            return
+        values = np.broadcast_to(values, (len(y_true), *values.shape[1:]))
+        weights = weights_of_examples(self.name, sample_weight, values.shape)
+        self.total += float((weights * values).sum())
+        self.weight += float(np.broadcast_to(weights, values.shape).sum())
+
+    def result(self):
+        return self.total / self.weight if self.weight else float("nan")
