@@ -47,7 +47,11 @@ setup(
     ],
     package_data={"nn.datasets": ["data/*.gz", "data/README.md"]},
     install_requires=["numpy>=2.0", "numba>=0.61", "tqdm>=4.60"],
-    extras_require={"test": ["pytest>=8", "ruff>=0.9"], "graph": ["graphviz"]},
+    extras_require={
+        "test": ["pytest>=8", "ruff>=0.9"],
+        "graph": ["graphviz"],
+        "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.28"],
+    },
     distclass=BinaryDistribution,
     cmdclass={"build_py": BuildWithKernels},
     zip_safe=False,
