@@ -45,7 +45,7 @@ setup(
         "nn.datasets",
         "nn.layers",
     ],
-    package_data={"nn.datasets": ["data/*.gz", "data/README.md"]},
+    package_data={"nn.datasets": ["data/*.csv", "data/*.gz", "data/*.txt", "data/README.md"]},
     install_requires=["numpy>=2.0", "numba>=0.61", "tqdm>=4.60"],
     extras_require={
         "test": ["pytest>=8", "ruff>=0.9"],

@@ -1,3 +1,4 @@
 """Real data to learn from."""
 
 from .mnist import mnist, mnist_subset
+from .tables import breast_cancer, breast_cancer_columns, first_names
