@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from setuptools import Distribution, setup
+from setuptools import Distribution, find_packages, setup
 from setuptools.command.build_py import build_py
 
 
@@ -37,20 +37,14 @@ setup(
     license="MIT",
     license_files=["LICENSE"],
     python_requires=">=3.11",
-    packages=[
-        "engine",
-        "engine.kernels",
-        "engine.ops",
-        "nn",
-        "nn.datasets",
-        "nn.layers",
-    ],
+    packages=find_packages(include=["engine", "engine.*", "nn", "nn.*"]),
     package_data={"nn.datasets": ["data/*.csv", "data/*.gz", "data/*.txt", "data/README.md"]},
     install_requires=["numpy>=2.0", "numba>=0.61", "tqdm>=4.60"],
     extras_require={
-        "test": ["pytest>=8", "ruff>=0.9"],
-        "graph": ["graphviz"],
         "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.28"],
+        "graph": ["graphviz"],
+        "plot": ["matplotlib>=3.8"],
+        "test": ["pytest>=8", "ruff>=0.9", "matplotlib>=3.8"],
     },
     distclass=BinaryDistribution,
     cmdclass={"build_py": BuildWithKernels},

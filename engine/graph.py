@@ -6,6 +6,7 @@ What is recorded is in `engine.recorder`; neither knows any operation by name.
 from contextlib import ContextDecorator
 from heapq import heapify, heappop, heappush, heappushpop
 from math import inf
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -289,29 +290,64 @@ def _freed(*given):
 # ---------------------------------------------------------------------------------- a picture
 
 
-def to_dot(tensor):
+class Drawn(NamedTuple):
+    """A node of a graph, as a picture shows it.
+
+    title    the operation's name, or "leaf"
+    lines    dtype and shape of its result, and what it keeps in memory for the way back, if any
+    parents  the places in the list of the nodes that it was computed from
+    is_leaf  whether it is the end of a walk
+    """
+
+    title: str
+    lines: list
+    parents: list
+    is_leaf: bool
+
+
+def drawn_nodes(tensor, names=None, what="drawn_nodes"):
+    """The graph behind a Tensor as a list of `Drawn`, each after those it was computed from.
+
+    names  a dict from name to Tensor: their nodes are titled so
+    what   in whose name a ValueError is raised when nothing was recorded
+    """
+    if tensor.node is None:
+        raise ValueError(f"{what}: this Tensor was computed from nothing that requires a gradient")
+    found, stack = {tensor.node}, [tensor.node]
+    while stack:
+        for parent in stack.pop().parents:
+            if parent is not None and parent not in found:
+                found.add(parent)
+                stack.append(parent)
+    nodes = sorted(found, key=lambda node: node.order if node.step else 1, reverse=True)
+    places, dtypes, drawn = {node: place for place, node in enumerate(nodes)}, {}, []
+    named = {tensor.node: name for name, tensor in (names or {}).items()}
+    for node in nodes:
+        dtypes[node] = _dtype_of(node, dtypes)
+        kept = _kept(node)
+        lines = [f"{dtypes[node]} {node.shape}", *([f"keeps {', '.join(kept)}"] if kept else [])]
+        parents = [places[parent] for parent in node.parents if parent is not None]
+        title = _title(node)
+        if node in named:
+            title = named[node] if node.step is None else f"{named[node]} = {title}"
+        drawn.append(Drawn(title, lines, parents, node.step is None))
+    return drawn
+
+
+def to_dot(tensor, names=None):
     """The graph behind a Tensor as Graphviz text, from the leaves down to the Tensor.
+
+    names  a dict from name to Tensor, as `dict(model.named_tensors())`: their boxes are named
 
     Every box is an operation or a leaf, with the shape and dtype of its result and what it keeps
     in memory for the way back. `dot -Tsvg`, or the Python package graphviz, renders the text.
     """
-    if tensor.node is None:
-        raise ValueError("to_dot: this Tensor was computed from nothing that requires a gradient")
-    nodes, stack = {tensor.node: 0}, [tensor.node]
-    while stack:
-        for parent in stack.pop().parents:
-            if parent is not None and parent not in nodes:
-                nodes[parent] = len(nodes)
-                stack.append(parent)
-    dtypes, lines = {}, []
-    for node in sorted(nodes, key=lambda node: node.order if node.step else 1, reverse=True):
-        dtypes[node] = _dtype_of(node, dtypes)
-        kept = _kept(node)
-        text = f"{_title(node)}\\n{dtypes[node]} {node.shape}"
-        text += f"\\nkeeps {', '.join(kept)}" if kept else ""
-        shape = "box" if node.step else "ellipse"
-        lines.append(f'  n{nodes[node]} [label="{text}", shape={shape}];')
-        lines += [f"  n{nodes[p]} -> n{nodes[node]};" for p in node.parents if p is not None]
+    lines = []
+    for place, node in enumerate(drawn_nodes(tensor, names, "to_dot")):
+        text = "\\n".join([node.title, *node.lines])
+        shape = "ellipse" if node.is_leaf else "box"
+        lines.append(f'  n{place} [label="{text}", shape={shape}];')
+        lines += [f"  n{parent} -> n{place};" for parent in node.parents]
     return "\n".join(["digraph {", *lines, "}"])
 
 

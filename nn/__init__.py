@@ -1,6 +1,16 @@
 """hotgrad's nn: layers, losses, optimizers and training over `engine`."""
 
-from . import activations, callbacks, datasets, initializers, losses, metrics, optimizers, pairing
+from . import (
+    activations,
+    callbacks,
+    datasets,
+    initializers,
+    losses,
+    metrics,
+    optimizers,
+    pairing,
+    plots,
+)
 from .callbacks import Callback, History
 from .layers import Activation, Dense, Flatten, ReLU, Sigmoid, Softmax, Tanh
 from .module import Layer, Module
