@@ -42,6 +42,12 @@ class Callback:
     def on_epoch_end(self, epoch, logs=None):
         """After an epoch and its validation."""
 
+    def on_epoch_done(self, epoch, logs=None):
+        """After every callback's `on_epoch_end`: the training stands between two epochs.
+
+        The place to save it: what is saved here goes on with the next epoch.
+        """
+
     def on_train_batch_begin(self, batch, logs=None):
         """Before a step."""
 
@@ -60,16 +66,32 @@ class Callback:
 
 
 class History(Callback):
-    """What `fit` returns: `history["loss"]`, `history["val_loss"]`, ... are lists over epochs."""
+    """What `fit` returns: `history["loss"]`, `history["val_loss"]`, ... are lists over epochs.
+
+    epoch        the numbers of the epochs, from 1
+    interrupted  whether Ctrl-C, or an error, ended the training. The last epoch is then what was
+                 done of it, with nan for what was not measured any more.
+    """
 
     def __init__(self):
         self.epoch = []
         self.history = {}
+        self.interrupted = False
 
     def on_epoch_end(self, epoch, logs=None):
         self.epoch.append(epoch + 1)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
+
+    def state_dict(self):
+        return {
+            "epoch": list(self.epoch),
+            "history": {name: list(values) for name, values in self.history.items()},
+        }
+
+    def load_state_dict(self, state):
+        self.epoch = list(state["epoch"])
+        self.history = {name: list(values) for name, values in state["history"].items()}
 
     def __repr__(self):
         return f"History({len(self.epoch)} epochs: {', '.join(self.history)})"
@@ -80,6 +102,7 @@ HOOKS = (
     "on_train_end",
     "on_epoch_begin",
     "on_epoch_end",
+    "on_epoch_done",
     "on_train_batch_begin",
     "on_gradients",
     "on_train_batch_end",
@@ -119,6 +142,37 @@ class Hooks:
     def epoch_end(self, epoch, logs):
         for call in self.on_epoch_end:
             call(epoch, logs)
+
+    def epoch_done(self, epoch, logs):
+        for call in self.on_epoch_done:
+            call(epoch, logs)
+
+    def state(self):
+        """What the callbacks remember, in their order."""
+        states = [(type(c).__name__, c.state_dict()) for c in self.callbacks[:-1]]
+        return [{"callback": name, "state": state} for name, state in states if state]
+
+    def check_state(self, states):
+        """Raise ValueError where `states` hold that of a callback which is not here."""
+        self._matched(states)
+
+    def restore(self, states):
+        """Give the callbacks what they remembered; `states` as `state` gave it."""
+        for callback, state in self._matched(states):
+            callback.load_state_dict(state)
+
+    def _matched(self, states):
+        left, pairs = self.callbacks[:-1], []
+        for entry in states:
+            fitting = [c for c in left if type(c).__name__ == entry["callback"]]
+            if not fitting:
+                raise ValueError(
+                    f"fit: resume=True goes on with the {entry['callback']} that the training "
+                    "had: give it among the callbacks, constructed as before"
+                )
+            left.remove(fitting[0])
+            pairs.append((fitting[0], entry["state"]))
+        return pairs
 
 
 def _checked(callbacks):

@@ -1,24 +1,27 @@
 """Training: compile, fit, evaluate, predict. The loop, and nothing about layers."""
 
+import inspect
 from contextlib import contextmanager
 
 import numpy as np
 
 import engine
-from engine import random
 
-from . import losses, metrics, optimizers, pairing
-from .callbacks import History, Hooks
+from . import data, losses, metrics, optimizers, pairing
 from .checks import count_of
+from .loop import Totals, Training
 from .module import Module
-from .progress import Progress
 
 
 class Model(Module):
     """A module with a training loop. `forward` takes a batch and gives its outputs."""
 
     _loss = None  # set by compile, as are _optimizer and _metrics
+    _regularized = None  # whether there is a regularizer; None: to be found out
     stop_training = False  # a callback sets it to end the training after the current batch
+
+    training_state = None  # of the last training, for `fit(resume=True)`: has a method state()
+    history = None  # of the last training
 
     @property
     def optimizer(self):
@@ -49,7 +52,7 @@ class Model(Module):
         if isinstance(metrics, str) or callable(metrics):
             metrics = [metrics]
         self._metrics = _resolve(metrics, loss)
-        self._loss, self._optimizer = loss, optimizer
+        self._loss, self._optimizer, self._regularized = loss, optimizer, None
 
     def _check_pairing(self, loss, units):
         pairing.check(getattr(loss, "__name__", None), self.last_activation(), units)
@@ -67,92 +70,144 @@ class Model(Module):
     def fit(
         self,
         x,
-        y,
-        batch_size=32,
+        y=None,
+        batch_size=None,
         epochs=1,
         verbose=1,
         callbacks=None,
+        validation_split=0.0,
         validation_data=None,
         shuffle=True,
+        class_weight=None,
+        sample_weight=None,
+        initial_epoch=0,
+        steps_per_epoch=None,
+        validation_steps=None,
+        validation_batch_size=None,
+        validation_freq=1,
+        resume=False,
     ):
-        """Train on arrays, `epochs` times over.
+        """Train on examples, epoch after epoch.
 
-        x                the examples, (n, ...)
-        y                the labels, one per example, in the form that the loss expects
-        batch_size       how many examples per step. Default 32; the last batch may be smaller.
-        verbose          0: say nothing. 1: on a terminal a progress bar while an epoch lasts, and
-                         anywhere a line at its end. 2: the line only.
-        callbacks        a list of `nn.callbacks.Callback`, or one
-        validation_data  (x, y) to evaluate on after every epoch
-        shuffle          draw the examples in a new order every epoch (from `engine.seed`)
+        x                 the examples, (n, ...): an array, also one that is mapped from a file, of
+                          which only the rows of a batch are read at a time. Or batches (x, y) or
+                          (x, y, sample_weight), without `y`: an iterable, begun anew every epoch;
+                          an iterator; a function without arguments that returns one for each
+                          epoch; an object with __len__ and __getitem__, as Keras's PyDataset.
+        y                 the labels, one per example, in the form that the loss expects
+        batch_size        how many examples per step. Default 32; the last batch may be smaller.
+        epochs            the number of the last epoch
+        verbose           0: say nothing. 1: on a terminal a progress bar while an epoch lasts, and
+                          anywhere a line at its end. 2: the line only.
+        callbacks         a list of `nn.callbacks.Callback`, or one
+        validation_split  the share of the arrays, from their end, to evaluate on after every epoch
+                          and not to train on. Default 0.
+        validation_data   (x, y), (x, y, sample_weight) or batches to evaluate on instead
+        shuffle           draw the examples in a new order every epoch (from `engine.seed`), or the
+                          batches of an object that has an index
+        class_weight      a dict from class to what its examples count in the loss; others count 1
+        sample_weight     (n,): what each example counts in the loss
+        initial_epoch     how many epochs to leave out at the start
+        steps_per_epoch   how many batches make an epoch. Default: all there are.
+        validation_steps, validation_batch_size   the same for the validation
+        validation_freq   evaluate after every so many epochs. Default 1.
+        resume            go on where the training stood that ended by Ctrl-C, or that was saved
+                          with the model, to the last bit as if it had never stopped, up to
+                          `epochs` in all. Data and settings are to be given as before.
 
         Returns a History. Its loss and metrics are means over the epoch, while the weights moved.
-        Raises ValueError for data that are empty, of different lengths, or not finite.
+        Ctrl-C lets the step finish, keeps the model and the history and returns; a second one
+        raises KeyboardInterrupt at once.
+
+        Raises ValueError for data that are empty, of different lengths, or not finite, and for
+        `resume` where nothing stands, or with other data.
         """
         self._require_compiled("fit")
-        x, y = _examples("fit", x, y)
-        batch_size = count_of("fit", "batch_size", batch_size)
         epochs = count_of("fit", "epochs", epochs)
-        if validation_data is not None:
-            if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
-                raise ValueError("fit: expected validation_data to be a pair (x, y)")
-            validation_data = _examples("fit, validation_data", *validation_data)
-        history = History()
-        steps = -(-len(x) // batch_size)
-        params = {"epochs": epochs, "steps": steps, "verbose": verbose}
-        hooks = Hooks(callbacks, history, self, params)
-        self.stop_training = False
-        logs = {}
-        try:
-            hooks.train_begin()
-            for epoch in range(epochs):
-                hooks.epoch_begin(epoch)
-                order = random.generator().permutation(len(x)) if shuffle else None
-                with Progress(epoch + 1, epochs, steps, verbose) as progress:
-                    logs = self._train_epoch(x, y, batch_size, order, hooks, progress)
-                    if validation_data is not None:
-                        tested = self._evaluate(*validation_data, batch_size)
-                        logs |= {f"val_{name}": value for name, value in tested.items()}
-                    hooks.epoch_end(epoch, logs)
-                    progress.finish(logs)
-                if self.stop_training:
-                    break
-        finally:
-            hooks.train_end(logs)
-        return history
+        if initial_epoch != 0:
+            initial_epoch = count_of("fit", "initial_epoch", initial_epoch)
+        if validation_split:
+            if validation_data is not None:
+                raise ValueError("fit: give validation_split or validation_data, not both")
+            (x, y, sample_weight), validation_data = data.split(
+                "fit", x, y, sample_weight, validation_split
+            )
+        self._check_weighable("fit", sample_weight, class_weight)
+        source = data.source(
+            "fit",
+            x,
+            y,
+            sample_weight,
+            batch_size=batch_size,
+            steps=steps_per_epoch,
+            shuffle=shuffle,
+            class_weight=class_weight,
+        )
+        source.check_epochs(epochs)
+        validate = self._validation(
+            validation_data,
+            validation_batch_size or batch_size,
+            validation_steps,
+            validation_freq,
+        )
+        stood = self._to_resume() if resume else None
+        return Training(
+            self, source, validate, callbacks, epochs, verbose, initial_epoch, stood
+        ).run()
 
-    def _train_epoch(self, x, y, batch_size, order, hooks, progress):
-        totals = _Totals(self._metrics)
-        for index, batch in enumerate(_batches(len(x), batch_size, order)):
-            for call in hooks.on_train_batch_begin:
-                call(index, {})
-            totals.add(*self._train_step(x[batch], y[batch], index, hooks.on_gradients))
-            for call in hooks.on_train_batch_end:
-                call(index, totals.means())
-            progress.advance(totals)
-            if self.stop_training:
-                break
-        return totals.means()
+    def _validation(self, given, batch_size, steps, freq):
+        """The function that evaluates after an epoch; None without validation data."""
+        if given is None:
+            return None
+        if isinstance(given, (tuple, list)) and not data.gives_batches(given):
+            if not 2 <= len(given) <= 3:
+                raise ValueError(
+                    "fit: expected validation_data to be (x, y) or (x, y, sample_weight)"
+                )
+            source = data.source("fit, validation_data", *given, batch_size=batch_size, steps=steps)
+        elif data.gives_batches(given):
+            source = data.source("fit, validation_data", given, steps=steps)
+        else:
+            raise ValueError(
+                "fit: expected validation_data to be (x, y), (x, y, sample_weight) or batches, "
+                f"got {type(given).__name__}"
+            )
+        freq = count_of("fit", "validation_freq", freq)
 
-    def train_on_batch(self, x, y, return_dict=False):
+        def validate(epoch, interrupted):
+            return {} if (epoch + 1) % freq else self._evaluate(source, interrupted)
+
+        return validate
+
+    def _to_resume(self):
+        if self.training_state is None:
+            raise ValueError(
+                "fit: resume=True, but this model has no training to go on with: load one that was "
+                "saved while or after it trained, as nn.load(path)"
+            )
+        return self.training_state.state()
+
+    def train_on_batch(self, x, y, sample_weight=None, class_weight=None, return_dict=False):
         """One step on one batch. Returns the loss before it, or [loss, metric, ...] as Keras does.
 
-        return_dict  return {"loss": ..., name: ...} instead
+        sample_weight, class_weight   as in `fit`
+        return_dict                   return {"loss": ..., name: ...} instead
         """
         self._require_compiled("train_on_batch")
-        x, y = _examples("train_on_batch", x, y)
-        totals = _Totals(self._metrics)
-        totals.add(*self._train_step(x, y))
+        batch = data.batch("train_on_batch", x, y, sample_weight, class_weight)
+        totals = Totals(self._metrics)
+        totals.add(*self._train_step(*batch))
         return _as_keras(totals.means(), return_dict)
 
-    def _train_step(self, x, y, index=0, on_gradients=()):
+    def _train_step(self, x, y, weight=None, index=0, on_gradients=()):
         if not self.training:
             self.train()
         outputs = self(self._as_input(x))
         if self._optimizer.parameters is None:
             self._check_pairing(self._loss, outputs.shape[-1])
-            self._optimizer.bind(self.parameters())
-        loss = self._loss(y, outputs)
+            self._optimizer.bind(self.trainable_parameters())
+            self._regularized = None
+        loss = self._loss_of(y, outputs, weight)
         loss.backward()
         for call in on_gradients:
             call(index)
@@ -160,29 +215,69 @@ class Model(Module):
         self._optimizer.zero_grad()
         return loss, y, outputs
 
+    def _loss_of(self, y, outputs, weight):
+        if weight is None:
+            loss = self._loss(y, outputs)
+        else:
+            loss = self._loss(y, outputs, sample_weight=weight)
+        if self._regularized is None:
+            self._regularized = bool(self.regularizers())
+        extra = self.regularization() if self._regularized else None
+        return loss if extra is None else loss + extra
+
     # ----------------------------------------------------------------------------- inference
 
-    def evaluate(self, x, y, batch_size=32, verbose=0, return_dict=False):
-        """The loss and metrics on (x, y), without training.
+    def evaluate(
+        self,
+        x,
+        y=None,
+        batch_size=None,
+        verbose=0,
+        sample_weight=None,
+        steps=None,
+        return_dict=False,
+    ):
+        """The loss and metrics on (x, y), or on batches as `fit` takes them, without training.
 
         Returns the loss, or [loss, metric, ...]; with return_dict=True {"loss": ..., name: ...}.
-        verbose  1: print a line. Raises ValueError as `fit`, and for a model without weights.
+
+        batch_size     of arrays. Default 32.
+        verbose        1: print a line
+        sample_weight  (n,): what each example counts in the loss
+        steps          how many batches to take. Default: all.
+
+        Raises ValueError as `fit` does, and for a model without weights.
         """
         self._require_compiled("evaluate")
         self.ensure_built()
-        x, y = _examples("evaluate", x, y)
-        values = self._evaluate(x, y, count_of("evaluate", "batch_size", batch_size))
+        source = data.source("evaluate", x, y, sample_weight, batch_size=batch_size, steps=steps)
+        values = self._evaluate(source)
         if verbose:
             print(" - ".join(f"{name}: {value:.4f}" for name, value in values.items()))
         return _as_keras(values, return_dict)
 
-    def _evaluate(self, x, y, batch_size):
-        totals = _Totals(self._metrics)
+    def test_on_batch(self, x, y, sample_weight=None, return_dict=False):
+        """The loss and metrics on one batch, without training; returns as `evaluate` does."""
+        self._require_compiled("test_on_batch")
+        self.ensure_built()
+        totals = Totals(self._metrics)
         with self._inference():
-            for batch in _batches(len(x), batch_size):
-                outputs = self(self._as_input(x[batch]))
-                totals.add(self._loss(y[batch], outputs), y[batch], outputs)
+            totals.add(*self._test_step(*data.batch("test_on_batch", x, y, sample_weight)))
+        return _as_keras(totals.means(), return_dict)
+
+    def _evaluate(self, source, interrupted=lambda: False):
+        """The means over all batches; {} when interrupted."""
+        totals = Totals(self._metrics)
+        with self._inference():
+            for batch in source.epoch():
+                totals.add(*self._test_step(*batch))
+                if interrupted():
+                    return {}
         return totals.means()
+
+    def _test_step(self, x, y, weight=None):
+        outputs = self(self._as_input(x))
+        return self._loss_of(y, outputs, weight), y, outputs
 
     @contextmanager
     def _inference(self):
@@ -194,22 +289,35 @@ class Model(Module):
         finally:
             self.train(was_training)
 
+    def is_wide(self):
+        """Whether some of the weights are float64."""
+        return any(tensor.dtype == np.float64 for _, tensor in self._tensors_so_far())
+
     def _as_input(self, x):
         # As Keras does: an array of float64, which `x / 255` is, would make all of it float64.
-        if x.dtype != np.float64 or any(t.dtype == np.float64 for _, t in self._tensors_so_far()):
-            return x
-        return x.astype(np.float32)
+        return x if x.dtype != np.float64 or self.is_wide() else x.astype(np.float32)
 
-    def predict(self, x, batch_size=32):
-        """The outputs for the examples `x`, as an array. Raises ValueError as `evaluate` does."""
+    def predict(self, x, batch_size=None, steps=None):
+        """The outputs for the examples `x`, as an array.
+
+        x           an array (n, ...), or batches as `fit` takes them; their labels are left out
+        batch_size  of an array. Default 32.
+        steps       how many batches to take. Default: all.
+
+        Raises ValueError as `evaluate` does.
+        """
         self.ensure_built()
-        x = _examples("predict", x)
-        batch_size = count_of("predict", "batch_size", batch_size)
+        source = data.source("predict", x, batch_size=batch_size, steps=steps, labelled=False)
         with self._inference():
-            parts = [self(self._as_input(x[b])).data for b in _batches(len(x), batch_size)]
-        return np.concatenate(parts)
+            return np.concatenate([self(self._as_input(x)).data for x, _, _ in source.epoch()])
 
-    def predict_classes(self, x, batch_size=32, threshold=0.5):
+    def predict_on_batch(self, x):
+        """The outputs for one batch, as an array."""
+        self.ensure_built()
+        with self._inference():
+            return self(self._as_input(data.batch("predict_on_batch", x)[0])).data
+
+    def predict_classes(self, x, batch_size=None, threshold=0.5):
         """The classes for the examples `x`, as the last activation decides.
 
         softmax: the index of the greatest output, (n,). sigmoid: 1 where the output is above
@@ -218,29 +326,24 @@ class Model(Module):
         outputs = self.predict(x, batch_size)
         return pairing.decide(self.last_activation(), outputs, threshold)
 
+    def _check_weighable(self, what, *weights):
+        """Raise ValueError where weights are given and the loss has no place for them."""
+        if any(weight is not None for weight in weights) and not _takes(
+            self._loss, "sample_weight"
+        ):
+            raise ValueError(
+                f"{what}: the loss takes no weights; write it as loss(y_true, y_pred, "
+                "sample_weight=None)"
+            )
+
     def _require_compiled(self, what):
         if self._loss is None:
             raise ValueError(f"{what}: call compile(optimizer=..., loss=...) first")
 
 
-class _Totals:
-    """The mean of the loss over examples, and the metrics, over the batches so far."""
-
-    def __init__(self, metrics):
-        self.metrics = metrics
-        self.count, self.loss = 0, 0.0
-        for _, metric in metrics:
-            metric.reset_state()
-
-    def add(self, loss, y, outputs):
-        self.count += len(y)
-        self.loss += loss.item() * len(y)
-        for _, metric in self.metrics:
-            metric.update_state(y, outputs.data)
-
-    def means(self):
-        results = {name: metric.result() for name, metric in self.metrics}
-        return {"loss": self.loss / self.count, **results}
+def _takes(function, name):
+    parameters = inspect.signature(function).parameters
+    return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
 def _resolve(chosen, loss):
@@ -248,47 +351,8 @@ def _resolve(chosen, loss):
     return [metrics.get(metric, accuracy) for metric in chosen]
 
 
-def _batches(count, size, order=None):
-    """Slices over `count` examples, or parts of `order`."""
-    for start in range(0, count, size):
-        yield slice(start, start + size) if order is None else order[start : start + size]
-
-
 def _as_keras(values, return_dict):
     if return_dict:
         return values
     numbers = list(values.values())
     return numbers[0] if len(numbers) == 1 else numbers
-
-
-def _examples(what, x, y=None):
-    """Examples, and labels, as arrays that a model can be trained on."""
-    x = _finite(what, "x", x)
-    if x.ndim < 2:
-        raise ValueError(
-            f"{what}: expected x to hold examples, of shape (n, ...), got shape {x.shape}"
-        )
-    if len(x) == 0:
-        raise ValueError(f"{what}: there are no examples, x has shape {x.shape}")
-    if y is None:
-        return x
-    y = _finite(what, "y", y)
-    if y.ndim == 0 or len(y) != len(x):
-        raise ValueError(
-            f"{what}: expected one label per example, got {len(x)} examples in x and "
-            f"{len(y) if y.ndim else 'a single number'} in y"
-        )
-    return x, y
-
-
-def _finite(what, name, values, rows=4096):
-    array = values.data if type(values) is engine.Tensor else np.asarray(values)
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"{what}: expected {name} to hold numbers, got {array.dtype}")
-    if array.dtype.kind == "f" and array.ndim:
-        for start in range(0, len(array), rows):  # in parts, for arrays larger than memory
-            part = array[start : start + rows]
-            if not np.isfinite(part).all():
-                row = start + np.argwhere(~np.isfinite(part))[0][0]
-                raise ValueError(f"{what}: {name} holds nan or inf, first in example {row}")
-    return array

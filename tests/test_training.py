@@ -279,7 +279,7 @@ def with_nan(x):
         (
             lambda m, x, y: m.fit(x, y, verbose=0, validation_data=x),
             ValueError,
-            r"validation_data to be a pair \(x, y\)",
+            r"validation_data to be \(x, y\), .* got ndarray",
         ),
         (
             lambda m, x, y: m.fit(x, y, verbose=0, validation_data=(x, y[:2])),
