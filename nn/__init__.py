@@ -10,6 +10,7 @@ from . import (
     optimizers,
     pairing,
     plots,
+    regularizers,
 )
 from .callbacks import Callback, History
 from .layers import Activation, Dense, Flatten, ReLU, Sigmoid, Softmax, Tanh

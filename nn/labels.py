@@ -145,7 +145,7 @@ def class_numbers(name, y_true, units=None):
 
 
 def weights_of_classes(class_weight, y_true, name="class_weight"):
-    """One weight per example, (n,) float32, from a weight per class.
+    """One weight per example, (n,) float64, from a weight per class.
 
     class_weight  a dict {class: weight}. Classes that are not in it weigh 1, as in Keras.
     y_true        labels of any form that names a class: integers, one-hot, 0 and 1, -1 and 1
@@ -161,7 +161,7 @@ def weights_of_classes(class_weight, y_true, name="class_weight"):
         if not weight >= 0:
             raise ValueError(f"{name}: expected weights of at least 0, got {weight!r} for {key}")
     classes, places = np.unique(class_numbers(name, y_true), return_inverse=True)
-    weights = np.array([class_weight.get(int(c), 1.0) for c in classes], np.float32)
+    weights = np.array([class_weight.get(int(c), 1.0) for c in classes])
     return weights[places.reshape(-1)]
 
 

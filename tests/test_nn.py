@@ -327,7 +327,7 @@ P = np.full((2, 3), 1 / 3)
             [0, 1],
             P,
             ValueError,
-            "for integer labels use sparse_categorical_crossentropy",
+            "integers; write loss=.sparse_categorical_crossentropy., or give one-hot labels",
         ),
         (
             "categorical_crossentropy",
