@@ -13,6 +13,7 @@ from . import (
     regularizers,
 )
 from .callbacks import Callback, History
+from .diagnostics import Diagnostics
 from .layers import Activation, Dense, Flatten, ReLU, Sigmoid, Softmax, Tanh
 from .module import Layer, Module
 from .sequential import Sequential

@@ -71,7 +71,10 @@ class History(Callback):
     epoch        the numbers of the epochs, from 1
     interrupted  whether Ctrl-C, or an error, ended the training. The last epoch is then what was
                  done of it, with nan for what was not measured any more.
+    diagnostics  the `nn.Diagnostics` that watched the training, None where none did
     """
+
+    diagnostics = None
 
     def __init__(self):
         self.epoch = []
@@ -113,7 +116,7 @@ class Hooks:
     """The callbacks of one training: for each hook, a list of the methods that override it."""
 
     def __init__(self, callbacks, history, model, params):
-        self.callbacks = [*_checked(callbacks), history]  # the history is last, and sees all
+        self.callbacks = [*checked(callbacks), history]  # the history is last, and sees all
         for callback in self.callbacks:
             callback.set_model(model)
             callback.set_params(params)
@@ -175,7 +178,7 @@ class Hooks:
         return pairs
 
 
-def _checked(callbacks):
+def checked(callbacks):
     if callbacks is None:
         return []
     if isinstance(callbacks, Callback):

@@ -186,6 +186,7 @@ class Training:
                 call(self._batch, {})
             if narrow and x.dtype == np.float64:
                 x = x.astype(np.float32)
+            model.current_batch = x, y, weight
             totals.add(*model._train_step(x, y, weight, self._batch, hooks.on_gradients))
             self._batch += 1
             for call in hooks.on_train_batch_end:

@@ -62,7 +62,11 @@ class Module:
 
     def modules(self):
         """This module and all modules within it, each once."""
-        return [self, *(value for _, value in _walk(self) if isinstance(value, Module))]
+        return [module for _, module in self.named_modules()]
+
+    def named_modules(self):
+        """(path, module) pairs of this module, whose path is "", and all within it, each once."""
+        return [("", self), *(pair for pair in _walk(self) if isinstance(pair[1], Module))]
 
     def ensure_built(self):
         """Make the parameters that have not been made yet. The base makes its own at once."""

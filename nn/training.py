@@ -8,7 +8,9 @@ import numpy as np
 import engine
 
 from . import data, losses, metrics, optimizers, pairing
+from .callbacks import checked
 from .checks import count_of
+from .diagnostics import Diagnostics
 from .loop import Totals, Training
 from .module import Module
 
@@ -20,6 +22,7 @@ class Model(Module):
     _regularized = None  # whether there is a regularizer; None: to be found out
     stop_training = False  # a callback sets it to end the training after the current batch
 
+    current_batch = None  # (x, y, sample_weight) of the step that `fit` is at, for callbacks
     training_state = None  # of the last training, for `fit(resume=True)`: has a method state()
     history = None  # of the last training
 
@@ -85,6 +88,7 @@ class Model(Module):
         validation_steps=None,
         validation_batch_size=None,
         validation_freq=1,
+        diagnose=False,
         resume=False,
     ):
         """Train on examples, epoch after epoch.
@@ -111,6 +115,8 @@ class Model(Module):
         steps_per_epoch   how many batches make an epoch. Default: all there are.
         validation_steps, validation_batch_size   the same for the validation
         validation_freq   evaluate after every so many epochs. Default 1.
+        diagnose          look into the layers, and say what goes wrong there: a `nn.Diagnostics`,
+                          which the History has as `diagnostics`
         resume            go on where the training stood that ended by Ctrl-C, or that was saved
                           with the model, to the last bit as if it had never stopped, up to
                           `epochs` in all. Data and settings are to be given as before.
@@ -151,6 +157,8 @@ class Model(Module):
             validation_freq,
         )
         stood = self._to_resume() if resume else None
+        if diagnose:
+            callbacks = [*checked(callbacks), Diagnostics()]
         return Training(
             self, source, validate, callbacks, epochs, verbose, initial_epoch, stood
         ).run()
