@@ -62,6 +62,7 @@ def session(tmp_path, monkeypatch, threads):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(_jit, "KERNELS", _jit.KERNELS.copy())  # a page may add some of its own
     monkeypatch.setenv("MPLBACKEND", "agg")
+    threads(1)  # the same bits, and no wait for the other cores of a busy machine
     with np.printoptions():
         yield run_page
 
