@@ -39,7 +39,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["engine", "engine.*", "nn", "nn.*"]),
     package_data={"nn.datasets": ["data/*.csv", "data/*.gz", "data/*.txt", "data/README.md"]},
-    install_requires=["numpy>=2.0", "numba>=0.61", "tqdm>=4.60"],
+    install_requires=["numpy>=2.0", "numba>=0.61", "tqdm>=4.60", "safetensors>=0.4.3"],
     extras_require={
         "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.28"],
         "graph": ["graphviz"],

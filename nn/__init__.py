@@ -13,9 +13,11 @@ from . import (
     regularizers,
 )
 from .callbacks import Callback, History
+from .config import from_config, from_json, to_config, to_json
 from .diagnostics import Diagnostics
 from .layers import Activation, Dense, Flatten, ReLU, Sigmoid, Softmax, Tanh
 from .module import Layer, Module
 from .sequential import Sequential
 from .training import Model
 from .utils import to_categorical
+from .weights import load

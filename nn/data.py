@@ -12,6 +12,7 @@ import numpy as np
 from engine import Tensor, random
 
 from .checks import count_of
+from .labels import weights_of_classes
 
 BATCH_SIZE = 32
 PARTS = ("x", "y", "sample_weight")
@@ -245,29 +246,8 @@ def _weighted(batch, class_weight):
     if class_weight is None:
         return batch
     x, y, weight = batch
-    of_classes = class_weights(y, class_weight)
+    of_classes = weights_of_classes(class_weight, y)
     return x, y, of_classes if weight is None else of_classes * weight
-
-
-def class_weights(y, class_weight):
-    """One weight per example (n,): that of its class; 1 for a class that is not in the dict.
-
-    y             integers (n,) or (n, 1), or one-hot rows (n, k)
-    class_weight  a dict from class, an integer from 0, to weight
-    """
-    if not isinstance(class_weight, dict) or not all(
-        isinstance(key, (int, np.integer)) and key >= 0 for key in class_weight
-    ):
-        raise ValueError(
-            "class_weight: expected a dict from class, an integer of at least 0, to weight, as "
-            f"{{0: 1.0, 1: 5.0}}, got {class_weight!r}"
-        )
-    one_hot = y.ndim == 2 and y.shape[1] > 1
-    classes = y.argmax(axis=1) if one_hot else y.reshape(-1).astype(np.int64)
-    table = np.ones(1 + max([*class_weight, classes.max(initial=0)]), np.float32)
-    for key, weight in class_weight.items():
-        table[key] = weight
-    return table[classes]
 
 
 def examples(what, x, y=None, sample_weight=None):

@@ -99,12 +99,21 @@ class Stood:
         return self._state
 
 
+class Validation:
+    """What is evaluated after every `freq` epochs; {} after the others, and when interrupted."""
+
+    def __init__(self, model, source, freq):
+        self._model, self._source, self.freq = model, source, freq
+
+    def __call__(self, epoch, interrupted):
+        return {} if (epoch + 1) % self.freq else self._model.measure(self._source, interrupted)
+
+
 class Training:
     """One `fit` under way.
 
     source    gives the batches, as those of `nn.data`
-    validate  a function (interrupted) -> dict of values, or None; it ends early, with None, when
-              interrupted() is true
+    validate  a Validation, or None
     stood     the state to go on from, or None
     """
 
@@ -117,6 +126,7 @@ class Training:
         self._logs = {}
         self.history = model.history = History()
         params = {"epochs": epochs, "steps": source.steps, "verbose": verbose}
+        params |= {"validation_freq": 1 if validate is None else validate.freq}
         self._hooks = Hooks(callbacks, self.history, model, params)
         if stood is not None:
             _check_same("data", stood["data"], source.describe())

@@ -53,6 +53,25 @@ class Optimizer:
     def reset(self):
         """Forget all but the parameters. For subclasses with a memory."""
 
+    def state_dict(self):
+        """What the next step depends on besides parameters and settings: a flat dict."""
+        state = {"learning_rate": self.learning_rate}
+        for name in ("_velocities", "_means", "_variances"):
+            for index, slot in enumerate(getattr(self, name, ())):
+                state[f"{name[1:]}.{index}"] = slot.copy()
+        if hasattr(self, "iterations"):
+            state["iterations"] = self.iterations
+        return state
+
+    def load_state_dict(self, state):
+        """Go on from what `state_dict` gave."""
+        for name, value in state.items():
+            if "." in name:
+                slots, index = name.split(".")
+                getattr(self, f"_{slots}")[int(index)][...] = value
+            else:
+                setattr(self, name, value)
+
     def step(self):
         """Move every parameter by its gradient."""
         if self.parameters is None:

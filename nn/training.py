@@ -7,11 +7,11 @@ import numpy as np
 
 import engine
 
-from . import data, losses, metrics, optimizers, pairing
+from . import config, data, losses, metrics, optimizers, pairing, weights
 from .callbacks import checked
 from .checks import count_of
 from .diagnostics import Diagnostics
-from .loop import Totals, Training
+from .loop import Totals, Training, Validation
 from .module import Module
 
 
@@ -19,6 +19,7 @@ class Model(Module):
     """A module with a training loop. `forward` takes a batch and gives its outputs."""
 
     _loss = None  # set by compile, as are _optimizer and _metrics
+    _given = None  # to compile
     _regularized = None  # whether there is a regularizer; None: to be found out
     stop_training = False  # a callback sets it to end the training after the current batch
 
@@ -36,6 +37,10 @@ class Model(Module):
         """The loss that `compile` set, None before."""
         return self._loss
 
+    def compile_settings(self):
+        """The arguments that `compile` was called with, None before."""
+        return None if self._given is None else self._given.settings
+
     def compile(self, optimizer="adam", loss=None, metrics=()):
         """Set how to train.
 
@@ -47,6 +52,7 @@ class Model(Module):
 
         Raises ValueError for unknown names and for a loss that the last activation does not fit.
         """
+        given = {"loss": loss, "metrics": metrics}
         if loss is None:
             raise ValueError(f"compile: expected a loss, one of {', '.join(losses.LOSSES)}")
         loss = losses.get(loss)
@@ -56,6 +62,7 @@ class Model(Module):
             metrics = [metrics]
         self._metrics = _resolve(metrics, loss)
         self._loss, self._optimizer, self._regularized = loss, optimizer, None
+        self._given = _Given(optimizer=optimizer, **given)
 
     def _check_pairing(self, loss, units):
         pairing.check(getattr(loss, "__name__", None), self.last_activation(), units)
@@ -164,7 +171,7 @@ class Model(Module):
         ).run()
 
     def _validation(self, given, batch_size, steps, freq):
-        """The function that evaluates after an epoch; None without validation data."""
+        """What evaluates after an epoch; None without validation data."""
         if given is None:
             return None
         if isinstance(given, (tuple, list)) and not data.gives_batches(given):
@@ -180,12 +187,7 @@ class Model(Module):
                 "fit: expected validation_data to be (x, y), (x, y, sample_weight) or batches, "
                 f"got {type(given).__name__}"
             )
-        freq = count_of("fit", "validation_freq", freq)
-
-        def validate(epoch, interrupted):
-            return {} if (epoch + 1) % freq else self._evaluate(source, interrupted)
-
-        return validate
+        return Validation(self, source, count_of("fit", "validation_freq", freq))
 
     def _to_resume(self):
         if self.training_state is None:
@@ -259,7 +261,7 @@ class Model(Module):
         self._require_compiled("evaluate")
         self.ensure_built()
         source = data.source("evaluate", x, y, sample_weight, batch_size=batch_size, steps=steps)
-        values = self._evaluate(source)
+        values = self.measure(source)
         if verbose:
             print(" - ".join(f"{name}: {value:.4f}" for name, value in values.items()))
         return _as_keras(values, return_dict)
@@ -273,8 +275,8 @@ class Model(Module):
             totals.add(*self._test_step(*data.batch("test_on_batch", x, y, sample_weight)))
         return _as_keras(totals.means(), return_dict)
 
-    def _evaluate(self, source, interrupted=lambda: False):
-        """The means over all batches; {} when interrupted."""
+    def measure(self, source, interrupted=lambda: False):
+        """The loss and metrics over a source of `nn.data`; {} when interrupted() is true."""
         totals = Totals(self._metrics)
         with self._inference():
             for batch in source.epoch():
@@ -334,6 +336,29 @@ class Model(Module):
         outputs = self.predict(x, batch_size)
         return pairing.decide(self.last_activation(), outputs, threshold)
 
+    # -------------------------------------------------------------------------------- files
+
+    def save_weights(self, path):
+        """Write the weights to a safetensors file; `nn.weights.save_weights` has the details."""
+        weights.save_weights(self, path)
+
+    def load_weights(self, path):
+        """Set the weights from a file, all or, where it does not fit, none; ValueError then."""
+        weights.load_weights(self, path)
+
+    def save(self, path):
+        """Write the whole model, its optimizer and where its training stands, to one file.
+
+        `nn.load(path)` makes it anew, and `fit(..., resume=True)` of that goes on bit for bit.
+        """
+        weights.save(self, path)
+
+    def to_json(self):
+        """The layers and their settings, without weights, as text for `nn.from_json`."""
+        return config.to_json(self)
+
+    # ------------------------------------------------------------------------------- checks
+
     def _check_weighable(self, what, *weights):
         """Raise ValueError where weights are given and the loss has no place for them."""
         if any(weight is not None for weight in weights) and not _takes(
@@ -347,6 +372,13 @@ class Model(Module):
     def _require_compiled(self, what):
         if self._loss is None:
             raise ValueError(f"{what}: call compile(optimizer=..., loss=...) first")
+
+
+class _Given:
+    """Settings by name."""
+
+    def __init__(self, **settings):
+        self.settings = settings
 
 
 def _takes(function, name):

@@ -20,6 +20,10 @@ BUDGETS = {
     "engine/ops": (1350, "some 170 rows of 2 to 8 lines, and their checks of what they are given"),
     "engine/kernels": (1700, "GEMM, vectors and their formulas, softmax, updates, the build"),
     "nn": (3500, "models, training, losses, optimizers, saving: no gradient formula, no kernel"),
+    "nn/callbacks": (450, "what a training calls: stopping, saving, telling"),
+    "nn/losses": (700, "a formula and the checks of its labels, some 15 times"),
+    "nn/metrics": (600, "numbers that people read, gathered over batches"),
+    "nn/plots": (800, "pictures, which are for the most part placing of text and lines"),
     "nn/layers": (1000, "a constructor, a forward, and what it says when it is misused, each"),
     "nn/datasets": (500, "MNIST in three forms, and the sets that come with the package"),
 }

@@ -1,4 +1,4 @@
-"""Callbacks: what `fit` calls at the turns of a training, and the ones that are ready to use."""
+"""What a callback is, and what `fit` does with several."""
 
 
 class Callback:

@@ -1,0 +1,135 @@
+"""Saving: the weights of a model, or the whole of it with its training, in one safetensors file.
+
+A whole model is its configuration and compile settings, as JSON in the header; its weights, as the
+tensors "model.<path>"; what the optimizer remembers, as "optimizer.<slot>"; and where the training
+stands. `nn.files` has the file and its checksum, `nn.config` the JSON. No file can run code.
+"""
+
+import os
+
+from engine import random
+
+from . import config, files
+from .loop import Stood
+from .state import names_in, pack, unpack
+
+WEIGHTS, MODEL = "hotgrad weights 1", "hotgrad model 1"  # what is in a file, and the version
+
+
+def save_weights(model, path):
+    """Write the weights, a tensor for each path of `state_dict`, to the file `path`.
+
+    Raises ValueError for a model without weights, OSError where the file can not be written; the
+    old file is then as it was.
+    """
+    files.write(path, _weights_of(model), {"format": WEIGHTS})
+
+
+def load_weights(model, path):
+    """Set the weights from a file that `save_weights` or `save` has written.
+
+    Raises ValueError for a damaged file, and, with every difference, for one that does not fit;
+    then nothing has been changed.
+    """
+    arrays, about = files.read(path)
+    if about.get("format") == MODEL:
+        arrays = _within(arrays, "model.")
+    elif about.get("format") != WEIGHTS:
+        raise ValueError(f"{path} holds {about.get('format')!r}, expected {WEIGHTS!r}")
+    _require_none(path, _differences(_weights_of(model), arrays))
+    model.load_state_dict(arrays)
+
+
+def _weights_of(model):
+    return {name: tensor.data for name, tensor in model.named_tensors()}
+
+
+def _within(arrays, prefix):
+    start = len(prefix)
+    return {name[start:]: array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _differences(expected, got):
+    """Sentences that say where names, shapes and dtypes of two dicts of arrays differ."""
+    problems = [f"missing {name}" for name in expected if name not in got]
+    problems += [f"unexpected {name}" for name in got if name not in expected]
+    for name in expected.keys() & got.keys():
+        for what in ("shape", "dtype"):
+            wanted, found = getattr(expected[name], what), getattr(got[name], what)
+            if wanted != found:
+                problems.append(f"{name} has {what} {found}, expected {wanted}")
+    return problems
+
+
+def _require_none(path, problems):
+    if problems:
+        raise ValueError(f"{os.fspath(path)} does not fit the model: {'; '.join(sorted(problems))}")
+
+
+def save(model, path):
+    """Write the whole model to the file `path`: what `nn.load` makes it from again, and goes on.
+
+    Raises TypeError for what can not be written as JSON, as a lambda; else as `save_weights`.
+    """
+    arrays = {f"model.{name}": array for name, array in _weights_of(model).items()}
+    about = {"format": MODEL, "model": config.to_config(model), "wide": model.is_wide()}
+    settings = model.compile_settings()
+    if settings is not None:
+        about["compiled"] = config.to_config(settings)
+        if model.optimizer.parameters is not None:
+            slots = {}
+            about["optimizer"] = pack(model.optimizer.state_dict(), "optimizer", slots)
+            arrays |= slots
+        if model.training_state is not None:
+            about["training"] = pack(model.training_state.state(), "training", arrays)
+    files.write(path, arrays, about)
+
+
+def load(path, custom_objects=None, compile=True):  # noqa: A002, Keras's name
+    """The model that `save` has written, with its optimizer and where its training stands.
+
+    custom_objects  a dict from name to class or function: those of one's own, which a file only
+                    names
+    compile         False: leave out how it is trained
+
+    Raises ValueError for a file that is damaged, with every difference where its parts do not fit
+    each other, and for names that are not in custom_objects.
+    """
+    arrays, about = files.read(path)
+    if about.get("format") != MODEL:
+        raise ValueError(
+            f"{path} holds {about.get('format')!r}, expected {MODEL!r}; weights alone are loaded "
+            "by model.load_weights(path)"
+        )
+    try:
+        return _made(path, arrays, about, custom_objects, compile)
+    except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
+        raise ValueError(
+            f"{path}: there is no model to be made from its header: {error}"
+        ) from error
+    except MemoryError:
+        raise ValueError(f"{path}: its header asks for more memory than there is") from None
+
+
+def _made(path, arrays, about, custom_objects, with_training):
+    with random.drawing_from(0):  # first values that are overwritten: no number is lost for them
+        model = config.from_config(about["model"], custom_objects)
+        model.ensure_built()
+    if about.get("wide"):
+        model.astype("float64")
+    weights = _within(arrays, "model.")
+    named = names_in(about.get("optimizer")) | names_in(about.get("training"))
+    rest = {name for name in arrays if not name.startswith("model.")}
+    problems = _differences(_weights_of(model), weights)
+    problems += [f"missing {name}" for name in named - rest]
+    problems += [f"unexpected {name}" for name in rest - named]
+    _require_none(path, problems)
+    model.load_state_dict(weights)
+    if with_training and "compiled" in about:
+        model.compile(**config.from_config(about["compiled"], custom_objects))
+        if "optimizer" in about:
+            model.optimizer.bind(model.trainable_parameters())
+            model.optimizer.load_state_dict(unpack(about["optimizer"], arrays))
+        if "training" in about:
+            model.training_state = Stood(unpack(about["training"], arrays))
+    return model

@@ -1,0 +1,210 @@
+"""A training that was broken off and taken up again ends as if it had never stopped."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+
+import engine
+import nn
+from nn.callbacks import Callback, EarlyStopping, ModelCheckpoint
+
+
+class Noise(nn.Layer):
+    """Drops elements at random while it trains."""
+
+    def forward(self, x):
+        if not self.training:
+            return x
+        return x * engine.random.bernoulli(x.shape, 0.8)
+
+
+@pytest.fixture
+def blobs(rng):
+    y = rng.integers(0, 3, 70)
+    centres = np.array([[2.0, 0.0], [-2.0, 0.0], [0.0, 3.0]])
+    return (centres[y] + rng.normal(scale=0.7, size=(70, 2))).astype("float32"), y
+
+
+OPTIMIZERS = {
+    "sgd": lambda: nn.optimizers.SGD(learning_rate=0.1),
+    "nesterov": lambda: nn.optimizers.SGD(learning_rate=0.1, momentum=0.9, nesterov=True),
+    "adam": lambda: nn.optimizers.Adam(learning_rate=0.02),
+}
+
+
+def classifier(optimizer="adam"):
+    engine.seed(1)
+    model = nn.Sequential(
+        [
+            nn.Dense(8, activation="relu", input_shape=(2,)),
+            Noise(),
+            nn.Dense(3, activation="softmax"),
+        ]
+    )
+    metrics = ["accuracy", nn.metrics.F1Score(), "auc"]
+    model.compile(OPTIMIZERS[optimizer](), "sparse_categorical_crossentropy", metrics)
+    return model
+
+
+class SaveAt(Callback):
+    """Saves in the middle of an epoch, and ends the training there with an error."""
+
+    def __init__(self, path, epoch, batch):
+        self.path, self.at = path, (epoch, batch)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.epoch, batch) == self.at:
+            self.model.save(self.path)
+            raise InterruptedError("pulled the plug")
+
+
+def weights(model):
+    return [p.numpy().tobytes() for p in model.parameters()]
+
+
+def settings(data, **more):
+    return {"batch_size": 16, "epochs": 4, "verbose": 0, "validation_data": data, **more}
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("at", [(0, 0), (1, 2), (2, 4), (3, 4)])
+def test_in_the_middle_of_an_epoch(blobs, tmp_path, optimizer, at):
+    path = tmp_path / "model"
+    whole = classifier(optimizer)
+    expected = whole.fit(*blobs, **settings(blobs))
+    end = engine.random.state()
+
+    model = classifier(optimizer)
+    with pytest.raises(InterruptedError):
+        model.fit(*blobs, **settings(blobs), callbacks=SaveAt(path, *at))
+    engine.seed(99)
+    model = nn.load(path, {"Noise": Noise})
+    history = model.fit(*blobs, **settings(blobs), resume=True)
+    assert history.history == expected.history
+    assert history.epoch == expected.epoch
+    assert weights(model) == weights(whole)
+    assert engine.random.state() == end
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_between_epochs_from_the_files_of_a_checkpoint(blobs, tmp_path, optimizer):
+    whole = classifier(optimizer)
+    checkpoint = ModelCheckpoint(tmp_path / "{epoch}")
+    expected = whole.fit(*blobs, **settings(blobs), callbacks=checkpoint)
+    for epoch in range(1, 5):
+        model = nn.load(tmp_path / str(epoch), {"Noise": Noise})
+        checkpoint = ModelCheckpoint(tmp_path / "again-{epoch}")
+        history = model.fit(*blobs, **settings(blobs), callbacks=checkpoint, resume=True)
+        assert history.history == expected.history
+        assert weights(model) == weights(whole)
+        if epoch < 4:
+            assert (tmp_path / "again-4").read_bytes() == (tmp_path / "4").read_bytes()
+
+
+def test_a_longer_training_is_a_shorter_one_and_its_rest(blobs, tmp_path):
+    whole, model = classifier(), classifier()
+    engine.seed(3)
+    expected = whole.fit(*blobs, **settings(blobs))
+    engine.seed(3)
+    model.fit(*blobs, **settings(blobs, epochs=2))
+    engine.random.normal((5,))  # what is drawn between them changes nothing
+    history = model.fit(*blobs, **settings(blobs), resume=True)
+    assert history.history == expected.history
+    assert weights(model) == weights(whole)
+
+
+def test_after_ctrl_c(blobs, tmp_path):
+    class Press(Callback):
+        def on_gradients(self, batch):
+            if (len(self.model.history.epoch), batch) == (2, 3):
+                os.kill(os.getpid(), signal.SIGINT)
+
+    whole = classifier()
+    expected = whole.fit(*blobs, **settings(blobs))
+    model = classifier()
+    partial = model.fit(*blobs, **settings(blobs), callbacks=Press())
+    assert partial.interrupted
+    assert partial.epoch == [1, 2, 3]
+    model.save(tmp_path / "m")
+    for other in (nn.load(tmp_path / "m", {"Noise": Noise}), model):
+        history = other.fit(*blobs, **settings(blobs), resume=True)
+        assert history.history == expected.history
+        assert not history.interrupted
+        assert weights(other) == weights(whole)
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_what_early_stopping_remembers_is_taken_up(blobs, tmp_path, last):
+    def run(model, *callbacks, **more):
+        stopping = EarlyStopping("val_accuracy", patience=3)
+        callbacks = [*callbacks, stopping] if last else [stopping, *callbacks]
+        given = settings(blobs, epochs=60, callbacks=callbacks, **more)
+        return model.fit(*blobs, **given), stopping
+
+    whole = classifier()
+    expected, stopping = run(whole)
+    assert stopping.stopped_epoch is not None
+    checkpoint = ModelCheckpoint(tmp_path / "{epoch}")
+    run(classifier(), checkpoint)
+    for epoch in range(1, len(expected.epoch)):
+        model = nn.load(tmp_path / str(epoch), {"Noise": Noise})
+        history, again = run(model, ModelCheckpoint(tmp_path / "again"), resume=True)
+        assert history.history == expected.history
+        assert (again.best, again.best_epoch) == (stopping.best, stopping.best_epoch)
+        assert again.stopped_epoch == stopping.stopped_epoch
+        assert weights(model) == weights(whole)
+
+
+class Indexed(list):
+    """Batches by index."""
+
+
+@pytest.mark.parametrize("kind", ["index", "iterable", "iterator", "function", "mapped", "order"])
+def test_every_source_is_taken_up_in_the_middle(blobs, tmp_path, kind):
+    x, y = blobs
+    batches = [(x[i : i + 16], y[i : i + 16]) for i in range(0, 70, 16)]
+    np.save(tmp_path / "x.npy", x)
+
+    def source():
+        return {
+            "index": {"x": Indexed(batches)},
+            "iterable": {"x": dict(enumerate(batches)).values()},
+            "iterator": {"x": iter(batches * 3), "steps_per_epoch": 5},
+            "function": {"x": lambda: iter(batches), "steps_per_epoch": 4},
+            "mapped": {"x": np.load(tmp_path / "x.npy", mmap_mode="r"), "y": y, "batch_size": 16},
+            "order": {"x": x, "y": y, "batch_size": 16, "shuffle": False},
+        }[kind]
+
+    whole = classifier()
+    expected = whole.fit(**source(), epochs=3, verbose=0)
+    model = classifier()
+    with pytest.raises(InterruptedError):
+        stop = SaveAt(tmp_path / "m", 1, 2)
+        model.fit(**source(), epochs=3, verbose=0, callbacks=stop)
+    model = nn.load(tmp_path / "m", {"Noise": Noise})
+    history = model.fit(**source(), epochs=3, verbose=0, resume=True)
+    assert history.history == expected.history
+    assert weights(model) == weights(whole)
+
+
+def test_other_data_or_callbacks_are_refused(blobs, tmp_path):
+    x, y = blobs
+    model = classifier()
+    model.fit(x, y, 16, verbose=0, callbacks=EarlyStopping("loss"))
+    before = weights(model)
+    for given, message in (
+        ({"x": x[:60], "y": y[:60], "batch_size": 16}, "examples was 70, is 60; steps was 5, is 4"),
+        ({"x": x, "y": y}, "batch_size was 16, is 32; steps was 5, is 3"),
+        ({"x": x, "y": y, "batch_size": 16, "shuffle": False}, "shuffle was True, is False"),
+        ({"x": [(x, y)]}, "batch_size was 16, is None; batches was None, is 1; examples was 70"),
+    ):
+        with pytest.raises(ValueError, match=f"resume=True needs the data that .*: {message}"):
+            model.fit(**given, epochs=2, verbose=0, resume=True)
+    with pytest.raises(ValueError, match="goes on with the EarlyStopping that the training had"):
+        model.fit(x, y, 16, epochs=2, verbose=0, resume=True)
+    assert weights(model) == before

@@ -1,0 +1,348 @@
+"""Files of weights and of whole models: what comes back, and what is refused."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+import engine
+import nn
+from nn import files
+
+
+def net(units=4, dtype=None, **settings):
+    engine.seed(1)
+    model = nn.Sequential(
+        [
+            nn.Flatten(input_shape=(2, 3)),
+            nn.Dense(units, activation="relu"),
+            nn.Dense(2, activation="softmax"),
+        ]
+    )
+    if dtype:
+        model.ensure_built()
+        model.astype(dtype)
+    return model
+
+
+@pytest.fixture
+def digits(rng):
+    return rng.normal(size=(40, 2, 3)).astype("float32"), rng.integers(0, 2, 40)
+
+
+def compiled(**settings):
+    model = net()
+    settings = {
+        "optimizer": nn.optimizers.Adam(learning_rate=0.01),
+        "loss": "sparse_categorical_crossentropy",
+        "metrics": ["accuracy"],
+        **settings,
+    }
+    model.compile(**settings)
+    return model
+
+
+# --------------------------------------------------------------------------------- what comes back
+
+
+def test_weights_come_back(tmp_path):
+    path = tmp_path / "w.safetensors"
+    model, other = net(), net()
+    model.save_weights(path)
+    for parameter in other.parameters():
+        parameter.data[...] = 7
+    other.load_weights(str(path))
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(other.state_dict()[name], array)
+
+
+def test_the_file_is_one_that_the_safetensors_library_reads(tmp_path):
+    from safetensors.numpy import load_file
+
+    model = net()
+    model.save_weights(tmp_path / "w.safetensors")
+    arrays = load_file(tmp_path / "w.safetensors")
+    assert arrays.keys() == model.state_dict().keys()
+    net().load_state_dict(arrays)
+
+
+def test_a_whole_model_comes_back(tmp_path, digits):
+    path = tmp_path / "model.safetensors"
+    model = compiled()
+    model.fit(*digits, epochs=2, verbose=0)
+    model.save(path)
+    engine.seed(5)
+    before = engine.random.state()
+    other = nn.load(path)
+    assert engine.random.state() == before
+    np.testing.assert_array_equal(other.predict(digits[0]), model.predict(digits[0]))
+    assert other.evaluate(*digits) == model.evaluate(*digits)
+    assert other.train_on_batch(*digits) == model.train_on_batch(*digits)
+    assert other.train_on_batch(*digits) == model.train_on_batch(*digits)
+    assert repr(other) == repr(model)
+    assert nn.load(path, compile=False).loss is None
+    weights = net()
+    weights.load_weights(path)
+    assert weights.predict(digits[0]).shape == (40, 2)
+
+
+def test_equal_trainings_give_equal_files(tmp_path, digits):
+    for name in "ab":
+        model = compiled()
+        model.fit(*digits, epochs=2, verbose=0)
+        model.save(tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_float64_and_frozen_layers_come_back(tmp_path, digits):
+    model = net(dtype="float64")
+    model.layers[1].trainable = False
+    model.save(tmp_path / "m")
+    other = nn.load(tmp_path / "m")
+    assert other.layers[1].kernel.dtype == np.float64
+    assert [layer.trainable for layer in other.layers] == [True, False, True]
+    assert len(other.trainable_parameters()) == 2
+    x = digits[0].astype("float64")
+    np.testing.assert_array_equal(other.predict(x), model.predict(x))
+
+
+# -------------------------------------------------------------------------------- what is refused
+
+
+def test_what_does_not_fit_is_told_with_every_difference(tmp_path):
+    path = tmp_path / "w"
+    net(5).save_weights(path)
+    model = net()
+    before = model.state_dict()
+    with pytest.raises(ValueError) as caught:
+        model.load_weights(path)
+    assert str(caught.value).endswith(
+        "does not fit the model: layers.1.bias has shape (5,), expected (4,); layers.1.kernel has "
+        "shape (6, 5), expected (6, 4); layers.2.kernel has shape (5, 2), expected (4, 2)"
+    )
+    net(dtype="float64").save_weights(path)
+    with pytest.raises(ValueError, match=r"layers.1.bias has dtype float64, expected float32; "):
+        model.load_weights(path)
+    nn.Sequential([nn.Dense(2, input_shape=(3,))]).save_weights(path)
+    with pytest.raises(ValueError, match=r"missing layers.1.bias.*unexpected layers.0.bias"):
+        model.load_weights(path)
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(before[name], array)
+
+
+def test_parts_that_do_not_fit_each_other_are_told(tmp_path, digits):
+    path = tmp_path / "m"
+    model = compiled()
+    model.fit(*digits, verbose=0)
+    model.save(path)
+    arrays, about = files.read(path)
+    del about["sha256"]
+    del arrays["model.layers.1.bias"]
+    slot = next(name for name in arrays if name.startswith("optimizer."))
+    del arrays[slot]
+    arrays["more"] = np.zeros(3)
+    files.write(path, arrays, about)
+    with pytest.raises(ValueError) as caught:
+        nn.load(path)
+    for part in ("missing layers.1.bias", f"missing {slot}", "unexpected more"):
+        assert part in str(caught.value)
+
+
+def test_other_files_are_refused(tmp_path):
+    path = tmp_path / "w"
+    model = net()
+    model.save_weights(path)
+    with pytest.raises(ValueError, match=r"holds 'hotgrad weights 1'.*model.load_weights\(path\)"):
+        nn.load(path)
+    files.write(path, {}, {"format": "else"})
+    with pytest.raises(ValueError, match="holds 'else', expected 'hotgrad weights 1'"):
+        model.load_weights(path)
+    from safetensors.numpy import save_file
+
+    save_file(model.state_dict(), path)
+    with pytest.raises(ValueError, match=r"no checksum. .*load_state_dict\(safetensors.numpy.load"):
+        model.load_weights(path)
+    with pytest.raises(FileNotFoundError):
+        nn.load(tmp_path / "nothing")
+    with pytest.raises(ValueError, match="does not know its input shape yet"):
+        nn.Sequential([nn.Dense(3)]).save_weights(path)
+
+
+# ---------------------------------------------------------------------------- written or not at all
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
+    path = tmp_path / "w"
+    model = net()
+    model.save_weights(path)
+    before = path.read_bytes()
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        net(5).save_weights(path)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["w"]
+
+
+def test_what_killed_writers_left_is_removed_and_what_is_in_use_stays(tmp_path):
+    path = tmp_path / "w"
+    left = tmp_path / f".w.{'a' * 16}.tmp"
+    left.write_bytes(b"half")
+    mine = tmp_path / f".w.{'a' * 16}.tmp.mine"
+    mine.write_bytes(b"")
+    used, file = files._new_beside(str(path))
+    with file:
+        net().save_weights(path)
+        assert sorted(os.listdir(tmp_path)) == sorted([os.path.basename(used), mine.name, "w"])
+    net().save_weights(path)
+    assert sorted(os.listdir(tmp_path)) == [mine.name, "w"]
+
+
+def test_file_mode_follows_the_umask(tmp_path):
+    net().save_weights(tmp_path / "w")
+    umask = os.umask(0)
+    os.umask(umask)
+    assert (tmp_path / "w").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+# ------------------------------------------------------------------------------------ JSON and back
+
+
+def test_json_of_a_model(digits):
+    model = compiled()
+    text = model.to_json()
+    config = json.loads(text)
+    assert config["class"] == "Sequential"
+    assert config["config"]["layers"][1]["class"] == "Dense"
+    assert config["config"]["layers"][1]["config"]["activation"] == {"function": "relu"}
+    other = nn.from_json(text)
+    assert repr(other) == repr(model)
+    assert nn.to_json(other) == text
+
+
+def shifted(x):
+    return x + 1
+
+
+class Scale(nn.Layer):
+    def __init__(self, factor, **more):
+        super().__init__(**more)
+        self.factor = factor
+
+    def forward(self, x):
+        return x * self.factor
+
+
+class Twice(nn.Model):
+    """The same layer two times, so that its weights are tied."""
+
+    def __init__(self, inner, act):
+        self.inner, self.again, self.act = inner, inner, act
+
+    def forward(self, x):
+        return self.act(self.again(self.inner(x)))
+
+
+def test_classes_and_functions_of_ones_own(tmp_path, digits):
+    model = nn.Sequential([nn.Dense(3, shifted, input_shape=(3,)), Scale(2.0, name="mine")])
+    model.save(tmp_path / "m")
+    with pytest.raises(ValueError) as caught:
+        nn.load(tmp_path / "m")
+    assert (
+        "no 'Scale', 'shifted' in hotgrad: give your own as "
+        "custom_objects={'Scale': Scale, 'shifted': shifted}" in str(caught.value)
+    )
+    other = nn.load(tmp_path / "m", {"Scale": Scale, "shifted": shifted})
+    x = digits[0][:, 0]
+    np.testing.assert_array_equal(other.predict(x), model.predict(x))
+    assert other.layers[1].name == "mine"
+
+
+def test_a_module_that_is_met_twice_stays_one(tmp_path, digits):
+    model = Twice(nn.Dense(3, input_shape=(3,)), shifted)
+    model.save(tmp_path / "m")
+    other = nn.load(tmp_path / "m", {"Twice": Twice, "shifted": shifted})
+    assert other.inner is other.again
+    np.testing.assert_array_equal(other.predict(digits[0][:, 0]), model.predict(digits[0][:, 0]))
+
+
+def test_own_names_do_not_hide_ours():
+    def relu(x):
+        return x * 0
+
+    layer = nn.Dense(2, relu, input_shape=(2,))
+    config = nn.to_config(layer)
+    with pytest.raises(ValueError, match="no 'relu' in hotgrad"):
+        nn.from_config(config)
+    assert nn.from_config(config, {"relu": relu}).activation is relu
+    ours = nn.from_config(nn.to_config(nn.Dense(2, "relu", input_shape=(2,))), {"relu": relu})
+    assert ours.activation is engine.relu
+
+
+class NoAttribute(nn.Layer):
+    def __init__(self, size):
+        super().__init__()
+
+
+class Inside(nn.Module):
+    def __init__(self, it=None):
+        self.it = self
+
+
+class Many(nn.Module):
+    def __init__(self, *parts):
+        self.parts = parts
+
+
+@pytest.mark.parametrize(
+    "obj, message",
+    [
+        (nn.Dense(1, lambda x: x), "Dense.activation: a file holds a function by its name, and a "),
+        (NoAttribute(3), "takes size, and there is no attribute of that name: write self.size"),
+        (Inside(), "Inside.it: the Inside is within itself"),
+        (Many(1), r"Many takes \*arguments: define get_config"),
+        (nn.Dense, "can not be written as JSON"),
+        (Scale(engine.zeros((2,))), "Scale.factor: .* can not be written as JSON"),
+        (Scale({(1, 2): 3}), "Scale.factor: .* can not be written as JSON"),
+    ],
+)
+def test_what_json_can_not_hold_is_refused(obj, message):
+    with pytest.raises(TypeError, match=message):
+        nn.to_config(obj)
+
+
+@pytest.mark.parametrize(
+    "config, message",
+    [
+        ({"class": "os.system", "config": {}}, "no 'os.system' in hotgrad"),
+        ({"class": "relu", "config": {}}, "no 'relu' in hotgrad"),
+        ({"class": ["Dense"], "config": {}}, "no .* in hotgrad"),
+        ({"function": "eval"}, "no 'eval' in hotgrad"),
+        ({"class": "Dense"}, "configuration can not be made into an object: 'config'"),
+        ({"class": "Dense", "config": {"unitz": 3}}, "can not be made into an object: .*'unitz'"),
+        ({"class": "Dense", "config": {"units": -3}}, "units to be an integer of at least 1"),
+        ({"class": "Dense", "config": [3]}, "can not be made into an object"),
+        ({"same": 3}, "can not be made into an object"),
+        ({"else": 3}, "the configuration holds {'else': 3}, which nothing is made from"),
+        ({"array": [[1], []], "dtype": "float32"}, "inhomogeneous"),
+    ],
+)
+def test_json_that_makes_nothing_is_refused(config, message):
+    with pytest.raises(ValueError, match=message):
+        nn.from_config(config)
+
+
+@pytest.mark.parametrize("text", ["{", "[" * 100_000, ""])
+def test_text_that_is_no_json_is_refused(text):
+    with pytest.raises(ValueError, match="from_json: expected JSON"):
+        nn.from_json(text)
+
+
+def test_configs_hold_arrays_and_dicts():
+    layer = nn.from_config(nn.to_config(Scale(np.arange(3.0))), {"Scale": Scale})
+    np.testing.assert_array_equal(layer.factor, [0, 1, 2])
+    assert nn.from_config(nn.to_config(Scale({1: "a"})), {"Scale": Scale}).factor == {1: "a"}
