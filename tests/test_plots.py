@@ -129,7 +129,9 @@ def test_wrong_activations():
         plots.plot_activations(["rulu"])
     with pytest.raises(ValueError, match=r"plot_activations: expected at least one activation"):
         plots.plot_activations([])
-    with pytest.raises(ValueError, match=r"keep the shape .* halves made \(1, 2\) of \(1, 4\)"):
+    with pytest.raises(ValueError, match=r"measure_activation: .* softmax of one number depends"):
+        plots.measure_activation("softmax")
+    with pytest.raises(ValueError, match=r"keeps the shape .* halves made \(1, 2\) of \(1, 4\)"):
 
         def halves(x):
             return x[:, :2]
@@ -405,6 +407,15 @@ def test_a_chain_is_a_straight_line():
 def test_importing_nn_does_not_import_matplotlib():
     code = "import sys, nn; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_picture_is_saved_and_closed(tmp_path):
+    from matplotlib import pyplot
+
+    plots.save(plots.plot_history(HISTORY), tmp_path / "history.png", dpi=50)
+    assert not pyplot.get_fignums()
+    pixels = pyplot.imread(tmp_path / "history.png")
+    assert pixels.shape[:2] == (170, 520) and pixels[..., :3].std() > 0.05
 
 
 def test_missing_matplotlib_is_explained(monkeypatch):

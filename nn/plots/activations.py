@@ -1,7 +1,6 @@
 """Activations at a glance: each one's curve, its slope, and where it stops learning.
 
-Everything is measured from the function: its values, the slope by `engine.grad`, the zones from
-the slope. An own function is drawn as the built-in ones are.
+All is measured from the function (`nn.plots.measure`): own ones are drawn as the built-in ones are.
 """
 
 import numpy as np
@@ -9,10 +8,9 @@ import numpy as np
 import engine
 
 from .. import activations
+from .measure import REACH, SATURATED, is_elementwise, measure_activation
 from .sheet import HATCHES, SMALL, grid, ink, pyplot
 
-REACH = 7.0  # the curves are drawn from -REACH to REACH
-SATURATED = 0.05  # a slope smaller than this, out to the edge, is called saturated
 LOGITS = np.array([2.0, 1.0, 0.0, -1.0])
 TEMPERATURES = [0.5, 1.0, 3.0]
 
@@ -33,10 +31,9 @@ def plot_activations(names="all"):
     """
     functions = _functions(names)
     axes = grid(len(functions), 4, 3.5, 2.75)
-    points = np.linspace(-REACH, REACH, 2801)
     for ax, function in zip(axes, functions):
-        if _is_elementwise(function):
-            _draw_curve(ax, function, points)
+        if is_elementwise(function):
+            _draw_curve(ax, function)
         else:
             _draw_rows(ax, function)
     _add_legend(axes[0].figure)
@@ -54,86 +51,25 @@ def _functions(names):
     return functions
 
 
-def _is_elementwise(function):
-    """Whether an element's value depends on that element alone."""
-    row = LOGITS[None]
-    across = np.asarray(engine.asarray(function(engine.Tensor(row))).data)
-    if across.shape != row.shape:
-        raise ValueError(
-            f"plot_activations: expected functions that keep the shape of their input, but "
-            f"{activations.name_of(function)} made {across.shape} of {row.shape}"
-        )
-    alone = np.asarray(engine.asarray(function(engine.Tensor(row.T))).data)
-    return np.allclose(across, alone.T)
-
-
-def value_and_slope(function, points):
-    """function(points) and its derivative there, two arrays of float64."""
-    x = engine.Tensor(np.asarray(points, dtype=np.float64), requires_grad=True)
-    y = function(x)
-    return y.numpy(), engine.grad(y, x, np.ones(x.shape)).numpy()
-
-
-def zones(function, points, slopes):
-    """{"dead": intervals, "saturated": intervals}, each a list of (from, to) within `points`.
-
-    Dead is where the slope is exactly 0. Saturated is where it is small, and not dead, out to an
-    edge beyond which the function levels off: a small slope between steeper ones is a turning
-    point, and one that goes on for ever, as that of leaky_relu, still moves.
-    """
-    dead, small = slopes == 0, np.abs(slopes) < SATURATED
-    left, right = (abs(farther - near) <= 0.1 for near, farther in zip(*_far_values(function)))
-    tails = (left & np.logical_and.accumulate(small)) | (
-        right & np.logical_and.accumulate(small[::-1])[::-1]
-    )
-    return {"dead": _intervals(points, dead), "saturated": _intervals(points, tails & ~dead)}
-
-
-def _far_values(function):
-    """The values at -1e3 and 1e3, and at -1e6 and 1e6, by which an end is known to level off."""
-    with np.errstate(all="ignore"):
-        near, farther = (value_and_slope(function, [-far, far])[0] for far in (1e3, 1e6))
-    farther[~np.isfinite(farther)] = np.sign(farther[~np.isfinite(farther)]) * np.finfo(float).max
-    return np.nan_to_num(near, posinf=1e300, neginf=-1e300), farther
-
-
-def _intervals(points, mask):
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(int), [0]])))
-    pairs = zip(edges[::2], edges[1::2] - 1)
-    return [(float(points[a]), float(points[b])) for a, b in pairs if b > a]  # no single points
-
-
-def bounds(function):
-    """(low, high) of a function of one number, -inf or inf where it grows without end."""
-    near, farther = _far_values(function)
-    inner = value_and_slope(function, np.linspace(-20, 20, 40_001))[0]
-    low, high = min(inner.min(), *farther), max(inner.max(), *farther)
-    for x, y in zip(near, farther):
-        if abs(y - x) > 0.1:
-            low, high = (low, np.inf) if y > x else (-np.inf, high)
-    return float(low), float(high)
-
-
-def _draw_curve(ax, function, points):
-    values, slopes = value_and_slope(function, points)
-    found = zones(function, points, slopes)
-    for kind, intervals in found.items():
-        for start, end in intervals:
+def _draw_curve(ax, function):
+    found = measure_activation(function)
+    for kind in ("dead", "saturated"):
+        for start, end in getattr(found, kind):
             ax.axvspan(start, end, label=kind, **_zone_style(kind))
     for at in (ax.axhline, ax.axvline):
         at(0, color=ink(), linewidth=0.6, alpha=0.5)
-    ax.plot(points, values, color="C0", linewidth=2.2, label="curve")
-    ax.plot(points, slopes, color="C1", linewidth=1.8, linestyle="--", label="slope")
-    shown = np.clip(np.concatenate([values, slopes]), -REACH, REACH)
+    ax.plot(found.points, found.values, color="C0", linewidth=2.2, label="curve")
+    ax.plot(found.points, found.slopes, color="C1", linewidth=1.8, linestyle="--", label="slope")
+    shown = np.clip(np.concatenate([found.values, found.slopes]), -REACH, REACH)
     margin = 0.08 * (shown.max() - shown.min())
     ax.set_ylim(shown.min() - margin, shown.max() + margin)
     ax.set_xlim(-REACH, REACH)
     ax.set_xticks([-6, -4, -2, 0, 2, 4, 6])
-    _set_titles(ax, function, _in_words(bounds(function), found))
+    _set_titles(ax, found.name, found.in_words())
 
 
-def _set_titles(ax, function, line):
-    ax.set_title(f"{activations.name_of(function)}\n", fontsize=11, fontweight="bold", loc="left")
+def _set_titles(ax, name, line):
+    ax.set_title(f"{name}\n", fontsize=11, fontweight="bold", loc="left")
     text = ax.text(0, 1.03, line, transform=ax.transAxes, fontsize=SMALL, va="bottom")
     text.set_in_layout(False)
     ax.tick_params(labelsize=SMALL)
@@ -142,34 +78,6 @@ def _set_titles(ax, function, line):
 def _zone_style(kind):
     hatch = "xxxx" if kind == "dead" else "///"
     return {"facecolor": "none", "edgecolor": ink(), "alpha": 0.28, "hatch": hatch, "linewidth": 0}
-
-
-def _in_words(range_, found):
-    """As "0 to ∞; dead below 0"."""
-    parts = [" to ".join(_number(end, ".2g") for end in range_)]
-    parts += [f"{kind} {_where(intervals)}" for kind, intervals in found.items() if intervals]
-    return "; ".join(parts)
-
-
-def _where(intervals):
-    if len(intervals) == 2 and np.allclose(intervals[0], np.negative(intervals[1][::-1])):
-        return f"beyond ±{_number(intervals[1][0])}"
-    texts = []
-    for start, end in intervals:
-        if start == -REACH:
-            texts.append("everywhere" if end == REACH else f"below {_number(end)}")
-        else:
-            texts.append(
-                f"above {_number(start)}"
-                if end == REACH
-                else f"from {_number(start)} to {_number(end)}"
-            )
-    return " and ".join(texts)
-
-
-def _number(value, form=".1f"):
-    text = f"{value + 0.0:{form}}".removesuffix(".0")
-    return text.replace("inf", "∞")
 
 
 def _draw_rows(ax, function):
@@ -194,7 +102,7 @@ def _draw_rows(ax, function):
     ax.margins(y=0.25)
     ax.legend(fontsize=SMALL, loc="best", frameon=False)
     name = activations.name_of(function)
-    _set_titles(ax, function, f"{name}(logits / T) for the four logits below")
+    _set_titles(ax, name, f"{name}(logits / T) for the four logits below")
 
 
 def _add_legend(figure):
@@ -207,4 +115,5 @@ def _add_legend(figure):
         Patch(label=f"saturated: slope under {SATURATED}", **_zone_style("saturated")),
         Patch(label="dead: slope 0", **_zone_style("dead")),
     ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=4, frameon=False)
+    columns = {1: 1, 2: 2}.get(len(figure.axes), 4)  # as many as there is room for
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns, frameon=False)

@@ -151,7 +151,8 @@ def plot_confusion(model, x, y, names=None, ax=None):
     for index in range(classes):
         frame = pyplot().Rectangle((index - 0.5, index - 0.5), 1, 1, fill=False, edgecolor="black")
         ax.add_patch(frame)
-    ax.set_xticks(range(classes), names, rotation=90 if max(map(len, names)) > 3 else 0)
+    too_long = 0.09 * max(map(len, names)) > (size - 1.4) / classes  # inches
+    ax.set_xticks(range(classes), names, rotation=90 if too_long else 0)
     ax.set_yticks(range(classes), names)
     ax.set_xlabel("decided")
     ax.set_ylabel("is")

@@ -24,6 +24,17 @@ def pyplot():
     return matplotlib.pyplot
 
 
+def save(axes, path, dpi=120):
+    """Write the figure of `axes`, which a picture returned, to a file, and close it.
+
+    path  its suffix tells the format: .png, .svg, .pdf
+    dpi   pixels per inch, for .png. Default 120.
+    """
+    figure = np.ravel(axes)[0].figure
+    figure.savefig(path, dpi=dpi)
+    pyplot().close(figure)
+
+
 def axes_or_new(ax, width, height):
     """`ax`, or the Axes of a new figure of that size in inches."""
     return ax if ax is not None else grid(1, 1, width, height)[0]
