@@ -1,6 +1,7 @@
 """The lesson's models on handwritten digits, from the first line to decisions in words.
 
-Run: python examples/mnist.py [--model B] [--epochs 5] [--batch 32] [--data FOLDER] [--quick]
+Run: python examples/mnist.py [--model B] [--epochs 5] [--batch 32] [--data FOLDER]
+    [--save mistakes.png] [--quick]
 """
 
 import argparse
@@ -9,6 +10,7 @@ import numpy as np
 
 import engine
 import nn
+from nn import plots
 
 
 def model_a():
@@ -35,11 +37,7 @@ def model_b():
     return nn.Sequential(
         [
             nn.Flatten(input_shape=(28, 28)),
-            nn.Dense(512, activation="relu"),
-            nn.Dense(512, activation="relu"),
-            nn.Dense(512, activation="relu"),
-            nn.Dense(512, activation="relu"),
-            nn.Dense(512, activation="relu"),
+            *[nn.Dense(512, activation="relu") for _ in range(5)],
             nn.Dense(10, activation="softmax"),
         ]
     )
@@ -60,14 +58,13 @@ def say_decisions(model, x, y, count=5):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--model", choices=["A", "B"], default="A", help="default: %(default)s")
-    parser.add_argument("--epochs", type=int, help="default: 5; with --quick 10")
+    parser.add_argument("--epochs", type=int, default=5, help="default: %(default)s")
     parser.add_argument("--batch", type=int, default=32, help="default: %(default)s")
     parser.add_argument("--data", metavar="FOLDER", help="a folder with the IDX files of MNIST")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    parser.add_argument("--save", metavar="FILE", help="save a picture of the worst mistakes")
     parser.add_argument("--quick", action="store_true", help="the small subset that is included")
     options = parser.parse_args()
-    if options.epochs is None:
-        options.epochs = 10 if options.quick else 5
 
     engine.seed(options.seed)
     if options.quick:
@@ -86,6 +83,9 @@ def main():
         f"Trained on {len(x):,} images; of {len(xv):,} that it has not seen, "
         f"it reads {accuracy:.2%} right (loss {loss:.4f})."
     )
+    if options.save:
+        plots.save(plots.plot_predictions(model, xv, yv), options.save)
+        print(f"The worst mistakes are in {options.save}.")
 
 
 if __name__ == "__main__":

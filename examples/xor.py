@@ -1,7 +1,8 @@
 """Why a net needs activations: stacked Dense layers are one linear layer, and XOR is not linear.
 
 Two nets of the same size see the four cases of XOR. One has nothing between its Dense layers, the
-other a ReLU. Run: python examples/xor.py [--quick]
+other a ReLU. Run: python examples/xor.py
+[--save boundaries.png] [--quick]
 """
 
 import argparse
@@ -10,6 +11,7 @@ import numpy as np
 
 import engine
 import nn
+from nn import plots
 
 X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype="float32")
 Y = np.array([0, 1, 1, 0])
@@ -43,6 +45,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--epochs", type=int, default=400, help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
+    parser.add_argument("--save", metavar="FILE", help="save where both draw their lines")
     parser.add_argument("--quick", action="store_true", help="fewer epochs: under a second")
     options = parser.parse_args()
     epochs = 150 if options.quick else options.epochs
@@ -53,7 +56,8 @@ def main():
     one = first.kernel.numpy() @ second.kernel.numpy()
     shift = first.bias.numpy() @ second.kernel.numpy() + second.bias.numpy()
     same = np.allclose(stacked.predict(X), engine.sigmoid(X @ one + shift), atol=1e-6)
-    bent = report("Dense, ReLU, Dense", train([nn.ReLU()], epochs, options.seed))
+    with_relu = train([nn.ReLU()], epochs, options.seed)
+    bent = report("Dense, ReLU, Dense", with_relu)
 
     print(
         f"\nThe two Dense layers are {'exactly' if same else 'not'} the one linear layer "
@@ -62,6 +66,13 @@ def main():
         "that of guessing.\n"
         f"With one ReLU between them, the same layers got {bent:.0%}."
     )
+    if options.save:
+        axes = plots.grid(2, 2, 4.6, 4.4)
+        for ax, model, title in zip(axes, (stacked, with_relu), ("no activation", "ReLU")):
+            plots.plot_decision_boundary(model, X, Y, ax=ax)
+            ax.set_xlabel(f"{title} between the layers", fontsize=12)
+        plots.save(axes, options.save)
+        print(f"Where they draw their lines is in {options.save}.")
 
 
 if __name__ == "__main__":
