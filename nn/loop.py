@@ -20,6 +20,18 @@ from .callbacks import History, Hooks
 from .progress import Progress
 from .state import is_data
 
+NONE = type(None)
+FIELDS = {  # of the state of a training
+    "epoch": int,
+    "batch": int,
+    "began": NONE,  # or dict
+    "random": dict,
+    "means": dict,
+    "history": dict,
+    "data": dict,
+    "callbacks": list,
+}
+
 
 class Interrupt:
     """Notes a first Ctrl-C, so that a step can finish; a second one raises KeyboardInterrupt.
@@ -89,9 +101,15 @@ def _remembered(metric):
 
 
 class Stood:
-    """Where a training stood when it ended or was saved; in the place of one under way."""
+    """Where a training stood when it ended or was saved; in the place of one under way.
+
+    state  what `Training.state` gave. Raises ValueError for anything else.
+    """
 
     def __init__(self, state):
+        kinds = {name: type(value) for name, value in state.items()}
+        if kinds != FIELDS | {"began": kinds.get("began")} or kinds["began"] not in (dict, NONE):
+            raise ValueError(f"expected the state of a training, got {state!s:.200}")
         self._state = state
 
     def state(self):
@@ -240,10 +258,13 @@ class Training:
 
     def _take_up(self, state):
         self._epoch, self._batch, self._began = state["epoch"], state["batch"], state["began"]
-        self._totals.restore(state["means"])
-        self.history.load_state_dict(state["history"])
-        self._hooks.restore(state["callbacks"])
-        random.generator().bit_generator.state = state["random"]
+        try:
+            self._totals.restore(state["means"])
+            self.history.load_state_dict(state["history"])
+            self._hooks.restore(state["callbacks"])
+            random.generator().bit_generator.state = state["random"]
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"fit: what the training stood at can not be used: {error}") from error
 
 
 def _check_same(what, before, now):

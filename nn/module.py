@@ -6,7 +6,9 @@ these, are looked into, in the order in which they were set. A Tensor or module 
 several places, as tied weights are, counts once, under the path where it is found first.
 """
 
-from contextlib import nullcontext
+import math
+import threading
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 
@@ -346,7 +348,8 @@ class Layer(Module):
         """
         tied = getattr(self, name, None)
         if tied is None:
-            setattr(self, name, Tensor(initializer(shape), requires_grad=trainable))
+            values = initializer(shape) if _room.left is None else _room.zeros(self, name, shape)
+            setattr(self, name, Tensor(values, requires_grad=trainable))
         elif tied.shape != tuple(shape):
             raise ValueError(
                 f"{self.label}: expected {name} of shape {tuple(shape)} for input of shape "
@@ -361,6 +364,37 @@ class Layer(Module):
     def label(self):
         """What to call this layer in messages."""
         return self.name or type(self).__name__
+
+
+class _Room(threading.local):
+    """How many elements of weights a thread may still make while it loads; None: no limit."""
+
+    left = None
+
+    def zeros(self, layer, name, shape):
+        size = math.prod(shape)
+        if size > self.left:
+            raise ValueError(
+                f"{layer.label}: {name} of shape {tuple(shape)} is more than what there is to load"
+            )
+        self.left -= size
+        return np.zeros(shape, np.float32)
+
+
+_room = _Room()
+
+
+@contextmanager
+def zeros_as_weights(room):
+    """Inside the `with` block `add_weight` makes zeros, and no more than `room` elements in all.
+
+    For weights that are going to be loaded. ValueError, before anything is allocated, for more.
+    """
+    _room.left = room
+    try:
+        yield
+    finally:
+        _room.left = None
 
 
 def _keep_activity(layer, inputs, output):

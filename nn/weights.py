@@ -7,12 +7,17 @@ stands. `nn.files` has the file and its checksum, `nn.config` the JSON. No file 
 
 import os
 
+import numpy as np
+
 from engine import random
 
 from . import config, files
 from .loop import Stood
+from .module import zeros_as_weights
 from .state import names_in, pack, unpack
 
+SPARE = 2**20  # elements that a header may ask for beyond those in the file, to be told of them
+FLOATS = {np.dtype(np.float32), np.dtype(np.float64)}
 WEIGHTS, MODEL = "hotgrad weights 1", "hotgrad model 1"  # what is in a file, and the version
 
 
@@ -72,7 +77,7 @@ def save(model, path):
     Raises TypeError for what can not be written as JSON, as a lambda; else as `save_weights`.
     """
     arrays = {f"model.{name}": array for name, array in _weights_of(model).items()}
-    about = {"format": MODEL, "model": config.to_config(model), "wide": model.is_wide()}
+    about = {"format": MODEL, "model": config.to_config(model)}
     settings = model.compile_settings()
     if settings is not None:
         about["compiled"] = config.to_config(settings)
@@ -112,12 +117,12 @@ def load(path, custom_objects=None, compile=True):  # noqa: A002, Keras's name
 
 
 def _made(path, arrays, about, custom_objects, with_training):
-    with random.drawing_from(0):  # first values that are overwritten: no number is lost for them
+    weights = _within(arrays, "model.")
+    room = SPARE + sum(array.size for array in weights.values())
+    with random.drawing_from(0), zeros_as_weights(room):  # no number is drawn for them
         model = config.from_config(about["model"], custom_objects)
         model.ensure_built()
-    if about.get("wide"):
-        model.astype("float64")
-    weights = _within(arrays, "model.")
+    _take_float_types(model, weights)
     named = names_in(about.get("optimizer")) | names_in(about.get("training"))
     rest = {name for name in arrays if not name.startswith("model.")}
     problems = _differences(_weights_of(model), weights)
@@ -133,3 +138,13 @@ def _made(path, arrays, about, custom_objects, with_training):
         if "training" in about:
             model.training_state = Stood(unpack(about["training"], arrays))
     return model
+
+
+def _take_float_types(model, arrays):
+    """Give the Tensors of floats the float type, 32 or 64, that the arrays of their names have."""
+    for name, tensor in model.named_tensors():
+        found = arrays[name].dtype if name in arrays else None
+        if tensor.dtype != found and {tensor.dtype, found} == FLOATS:
+            required, tensor.requires_grad = tensor.requires_grad, False
+            tensor.data = tensor.data.astype(found)
+            tensor.requires_grad = required
