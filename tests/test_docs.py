@@ -252,7 +252,7 @@ def test_docstrings_become_markdown():
     spec = importlib.util.spec_from_file_location("docstrings", DOCS / "docstrings.py")
     docstrings = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(docstrings)
-    given = """What it is.
+    given = """What __it__ is, as `__init__` says.
 
 x       the examples,
         (n, ...)
@@ -262,7 +262,7 @@ v   = 2 g
 p  -= v
 
 Raises nothing."""
-    expected = """What it is.
+    expected = """What `__it__` is, as `__init__` says.
 
 
 `x`

@@ -113,6 +113,7 @@ def test_softmax_is_bars_at_three_temperatures():
         np.testing.assert_allclose([bar.get_height() for bar in bars], e / e.sum(), rtol=1e-6)
         assert bars.get_label() == f"T = {temperature:g}"
     assert len({bars[0].get_hatch() for bars in ax.containers}) == 3
+    assert not ax.figure.legends  # of curves and slopes, of which there are none
 
 
 def test_all_activations_are_on_the_sheet_once():

@@ -36,7 +36,8 @@ def plot_activations(names="all"):
             _draw_curve(ax, function)
         else:
             _draw_rows(ax, function)
-    _add_legend(axes[0].figure)
+    if any(is_elementwise(function) for function in functions):
+        _add_legend(axes[0].figure)
     return axes
 
 
