@@ -15,7 +15,51 @@ from . import (
 from .callbacks import Callback, History
 from .config import from_config, from_json, to_config, to_json
 from .diagnostics import Diagnostics
-from .layers import Activation, Dense, Flatten, ReLU, Sigmoid, Softmax, Tanh
+from .layers import (
+    CELU,
+    ELU,
+    GELU,
+    SELU,
+    Activation,
+    Add,
+    Average,
+    BatchNormalization,
+    Concatenate,
+    Dense,
+    Dropout,
+    Embedding,
+    Flatten,
+    GaussianDropout,
+    GaussianNoise,
+    GroupNormalization,
+    HardSigmoid,
+    HardTanh,
+    Identity,
+    Lambda,
+    LayerNormalization,
+    LeakyReLU,
+    LogSigmoid,
+    LogSoftmax,
+    Maximum,
+    Minimum,
+    Mish,
+    Multiply,
+    Normalization,
+    Permute,
+    PReLU,
+    ReLU,
+    ReLU6,
+    Rescaling,
+    Reshape,
+    RMSNormalization,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Softsign,
+    Subtract,
+    Tanh,
+)
 from .module import Layer, Module
 from .sequential import Sequential
 from .training import Model

@@ -16,6 +16,8 @@ import engine
 from engine import Tensor, random
 from engine.tensor import dtype_of
 
+from .activations import name_of
+
 
 class Module:
     """Base of layers and models. A subclass sets Tensors and modules as attributes, and defines
@@ -29,6 +31,7 @@ class Module:
                 return x + self.inner(x)
     """
 
+    name = None  # what errors and `summary` call it
     training = True
     _trainable = True
     _frozen = ()  # the paths of own Tensors that required a gradient before the module was frozen
@@ -70,8 +73,43 @@ class Module:
         """(path, module) pairs of this module, whose path is "", and all within it, each once."""
         return [("", self), *(pair for pair in _walk(self) if isinstance(pair[1], Module))]
 
-    def ensure_built(self):
-        """Make the parameters that have not been made yet. The base makes its own at once."""
+    def ensure_built(self, input_shape=None):
+        """Make the parameters that have not been made yet. The base makes its own at once.
+
+        input_shape  of one example; where it is given, layers within that do not know theirs learn
+                     it from a forward on zeros
+        """
+        inner = self.modules()[1:]
+        if input_shape is not None and any(isinstance(m, Layer) and not m.built for m in inner):
+            self._trace(input_shape)
+
+    def output_shape(self, input_shape):
+        """The shape of one output example for one input example of `input_shape`.
+
+        The base finds it by a forward on zeros, in inference mode and without recording.
+        """
+        self.ensure_built(input_shape)
+        return self._trace(input_shape).shape[1:]
+
+    def _trace(self, *input_shapes):
+        """The output for one example of zeros; of integers, where floats are not taken."""
+        modes = [(module, module.training) for module in self.modules()]
+        self.eval()
+        try:
+            with engine.no_grad(), np.errstate(all="ignore"):
+                zeros = [engine.zeros((1, *shape)) for shape in input_shapes]
+                try:
+                    return self.forward(*zeros)
+                except TypeError:
+                    return self.forward(*[x.astype("int64") for x in zeros])
+        finally:
+            for module, training in modes:
+                module.training = training
+
+    @property
+    def label(self):
+        """What to call this module in messages."""
+        return self.name or type(self).__name__
 
     def parameters(self):
         """The Tensors that require a gradient, in the order in which they were set, each once."""
@@ -236,6 +274,12 @@ class Module:
         for path, array in arrays.items():
             own[path].data[...] = array
 
+    def summary(self, input_shape=None, print_fn=print):
+        """Print a table of what is within: see `nn.summary.summary`."""
+        from . import summary  # which builds on this module
+
+        summary.summary(self, input_shape, print_fn)
+
     def __repr__(self):
         inner = [
             f"  {name}: {value!r}".replace("\n", "\n  ")
@@ -282,19 +326,19 @@ def _walk(module, deep=True):
 
 
 class Layer(Module):
-    """A module that makes its parameters when it learns the shape of its input.
+    """A module that makes its parameters when it learns the shape of its first input.
 
     input_shape  the lengths of one example's axes, without the batch; None: learnt from the
                  first input.
     name         what errors and `summary` call it; by default given by the model.
 
     A subclass defines `forward` and, where it has parameters, `build(input_shape)`, which makes
-    them with `add_weight`; where the output has another shape than the input,
-    `output_shape(input_shape)`. Every parameter of its constructor is kept as an attribute of the
-    same name: from those the layer can be made anew.
+    them with `add_weight`. It may define `output_shape(input_shape)`, else that is found by a
+    forward on zeros, and `flops(input_shape)`. Every parameter of its constructor is kept as an
+    attribute of the same name: from those the layer can be made anew.
     """
 
-    input_shape = name = None
+    input_shape = None
     built = False
     _key = None
 
@@ -336,7 +380,8 @@ class Layer(Module):
             self._freeze()
 
     def build(self, input_shape):
-        """Make the parameters. The base has none."""
+        """Make the parameters. The base has none of its own, but maybe layers within."""
+        super().ensure_built(input_shape)
 
     def add_weight(self, name, shape, initializer, trainable=True):
         """Make the Tensor `name`, of float32, unless one has been set there, as tied weights are.
@@ -356,14 +401,17 @@ class Layer(Module):
                 f"{self.input_shape}, the Tensor set there has shape {tied.shape}"
             )
 
-    def output_shape(self, input_shape):
-        """The shape of one output example for one input example of `input_shape`."""
-        return input_shape
+    def flops(self, input_shape):
+        """The floating-point operations for one example in inference, None where it is not known.
 
-    @property
-    def label(self):
-        """What to call this layer in messages."""
-        return self.name or type(self).__name__
+        A multiplication and an addition count as 2, any function of one number as 1.
+        """
+        return
+
+    def last_activation(self):
+        """The name of the activation that made the output, None where it is not known."""
+        activation = getattr(self, "activation", None)
+        return None if activation is None else name_of(activation)
 
 
 class _Room(threading.local):

@@ -1,15 +1,15 @@
 """Sequential: the model as a list of layers."""
 
-from . import activations
 from .layers import Activation
-from .module import Layer
+from .layers.reshaping import Moving
+from .module import Layer, Module
 from .training import Model
 
 
 class Sequential(Model, Layer):
     """Layers one after another; the output of each is the input of the next.
 
-    layers  a list of layers and models
+    layers  a list of layers, models, and modules that take one input
 
     When the first layer has an input_shape, or on the first call, the weights are made, in the
     order of the layers. Layers without a name are named after their type: "dense", "dense_1".
@@ -23,18 +23,21 @@ class Sequential(Model, Layer):
 
     def add(self, layer):
         """Append a layer. TypeError for what is none, ValueError once the weights are made."""
-        if not isinstance(layer, Layer):
+        if not isinstance(layer, Module):
             hint = f"; write {layer.__name__}()" if isinstance(layer, type) else ""
             raise TypeError(f"Sequential: expected a layer, got {layer!r}{hint}")
         if self.built:
             raise ValueError("Sequential: layers are added before the model is built or called")
         if layer.name is None:
-            base = type(layer).__name__.lower()
-            taken = sum(type(other) is type(layer) for other in self.layers)
-            layer.name = f"{base}_{taken}" if taken else base
+            base, names = type(layer).__name__.lower(), {other.name for other in self.layers}
+            number = len({id(other) for other in self.layers if type(other) is type(layer)})
+            layer.name = f"{base}_{number}" if number else base
+            while layer.name in names:
+                number += 1
+                layer.name = f"{base}_{number}"
         if self.layers and isinstance(layer, Activation):
-            self.layers[-1].followed_by = activations.name_of(layer.activation)
-        if not self.layers and layer.input_shape is not None:
+            self.layers[-1].suited_to_next = layer.suited_initializer()
+        if not self.layers and getattr(layer, "input_shape", None) is not None:
             self.input_shape = layer.input_shape
         self.layers.append(layer)
 
@@ -74,33 +77,16 @@ class Sequential(Model, Layer):
     def last_activation(self):
         if not self.layers:
             return "linear"
-        last = self.layers[-1]
-        if isinstance(last, Model):
-            return last.last_activation()
-        return activations.name_of(getattr(last, "activation", activations.linear))
+        # What only moves numbers about leaves them what they are.
+        last = next((at for at in reversed(self.layers) if not isinstance(at, Moving)), None)
+        return last.last_activation() if isinstance(last, (Layer, Model)) else None
 
-    def summary(self, print_fn=print):
-        """Print a table of the layers: name and type, shape of the output, parameters.
-
-        print_fn  called with each line. ValueError for a model without weights.
-        """
-        self.ensure_built()
-        rows, shape = [("layer", "output shape", "parameters")], self.input_shape
+    def flops(self, input_shape):
+        counts = []
         for layer in self.layers:
-            shape = layer.output_shape(shape)
-            printed = f"(None, {', '.join(map(str, shape))})"
-            rows.append((f"{layer.name} ({type(layer).__name__})", printed, _size(layer)))
-        widths = [max(map(len, column)) for column in zip(*rows)]
-        for row in rows:
-            print_fn(f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}}")
-        parameters = self.parameters()
-        trainable = sum(parameter.size for parameter in parameters)
-        size = sum(parameter.data.nbytes for parameter in parameters)
-        print_fn(f"{trainable:,} trainable parameters, {size / 2**20:.2f} MiB")
+            counts.append(layer.flops(input_shape) if isinstance(layer, Layer) else None)
+            input_shape = layer.output_shape(input_shape)
+        return None if None in counts else sum(counts)
 
     def __repr__(self):
         return "\n".join(["Sequential([", *(f"    {layer!r}," for layer in self.layers), "])"])
-
-
-def _size(layer):
-    return f"{sum(parameter.size for parameter in layer.parameters()):,}"

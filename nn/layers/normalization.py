@@ -1,0 +1,293 @@
+"""Layers that bring numbers to mean 0 and variance 1, and then scale and shift them."""
+
+import math
+
+import numpy as np
+
+import engine
+
+from .. import initializers
+from ..checks import count_of, number_of
+from ..module import Layer
+
+
+class BatchNormalization(Layer):
+    """gamma * (x - mean) / sqrt(variance + epsilon) + beta, over the examples of a batch.
+
+    axis                         the axis of the features; all others are averaged over. Default -1.
+    momentum                     how much of the moving statistics a batch leaves. Default 0.99.
+    epsilon                      added to the variance. Default 0.001.
+    center                       whether beta is added. Default True.
+    scale                        whether to multiply by gamma. Default True.
+    beta_initializer             a name or function; so gamma_initializer,
+                                 moving_mean_initializer, moving_variance_initializer
+    beta_regularizer             a regularizer (`nn.regularizers`) or None; so gamma_regularizer
+
+    In training mean and variance are the batch's (Ioffe and Szegedy 2015, alg. 1), and the moving
+    ones go towards them; the variance is that over n, not n - 1, in both. In inference, and when
+    the layer is frozen (`trainable = False`), the moving ones take their place, and stay.
+
+    Parameters: gamma, beta. Buffers: moving_mean, moving_variance. All have the features' length.
+    """
+
+    def __init__(
+        self,
+        axis=-1,
+        momentum=0.99,
+        epsilon=1e-3,
+        center=True,
+        scale=True,
+        beta_initializer="zeros",
+        gamma_initializer="ones",
+        moving_mean_initializer="zeros",
+        moving_variance_initializer="ones",
+        beta_regularizer=None,
+        gamma_regularizer=None,
+        input_shape=None,
+        name=None,
+    ):
+        self.axis = axis
+        self.momentum = number_of("BatchNormalization", "momentum", momentum, low=0, high=1)
+        self.epsilon = number_of("BatchNormalization", "epsilon", epsilon, low=0)
+        self.center, self.scale = center, scale
+        self.beta_initializer = initializers.get(beta_initializer)
+        self.gamma_initializer = initializers.get(gamma_initializer)
+        self.moving_mean_initializer = initializers.get(moving_mean_initializer)
+        self.moving_variance_initializer = initializers.get(moving_variance_initializer)
+        self.beta_regularizer, self.gamma_regularizer = beta_regularizer, gamma_regularizer
+        self.gamma = self.beta = self.moving_mean = self.moving_variance = None
+        super().__init__(input_shape, name)
+
+    def build(self, input_shape):
+        shape = (input_shape[self._axis(len(input_shape) + 1) - 1],)
+        if self.scale:
+            self.add_weight("gamma", shape, self.gamma_initializer)
+        if self.center:
+            self.add_weight("beta", shape, self.beta_initializer)
+        self.add_weight("moving_mean", shape, self.moving_mean_initializer, trainable=False)
+        self.add_weight("moving_variance", shape, self.moving_variance_initializer, trainable=False)
+
+    def _axis(self, ndim):
+        axis = self.axis + ndim if self.axis < 0 else self.axis
+        if not 1 <= axis < ndim:
+            raise ValueError(
+                f"{self.label}: expected axis from 1 to {ndim - 1}, or negative, for input with "
+                f"{ndim} axes, got {self.axis}"
+            )
+        return axis
+
+    def output_shape(self, input_shape):
+        return input_shape
+
+    def flops(self, input_shape):
+        return math.prod(input_shape) * (2 + self.center + self.scale)
+
+    def forward(self, x):
+        axis = self._axis(x.ndim)
+        if x.shape[axis] != self.moving_mean.shape[0]:
+            raise ValueError(
+                f"{self.label}: expected {self.moving_mean.shape[0]} features along axis {axis}, "
+                f"got input of shape {x.shape}"
+            )
+        others = tuple(other for other in range(x.ndim) if other != axis)
+        shape = tuple(n if other == axis else 1 for other, n in enumerate(x.shape))
+        if self.training and self.trainable:
+            mean = engine.mean(x, others, keepdims=True)
+            variance = engine.var(x, others, keepdims=True)
+            self._follow(self.moving_mean, mean)
+            self._follow(self.moving_variance, variance)
+        else:
+            mean, variance = (
+                engine.reshape(statistic, shape)
+                for statistic in (self.moving_mean, self.moving_variance)
+            )
+        out = (x - mean) / engine.sqrt(variance + self.epsilon)
+        if self.scale:
+            out = out * engine.reshape(self.gamma, shape)
+        return out + engine.reshape(self.beta, shape) if self.center else out
+
+    def _follow(self, moving, statistic):
+        moving.data *= self.momentum
+        moving.data += (1 - self.momentum) * statistic.data.ravel()
+
+    def __repr__(self):
+        return "BatchNormalization()" if self.axis == -1 else f"BatchNormalization({self.axis})"
+
+
+class _PerExample(Layer):
+    """Base of the normalizations that look at each example for itself, along some of its axes."""
+
+    def _found_axes(self, ndim):
+        """The axes from 1 to ndim - 1, ascending."""
+        axes = [axis + ndim if axis < 0 else axis for axis in np.atleast_1d(self.axis).tolist()]
+        if not all(1 <= axis < ndim for axis in axes) or len(set(axes)) < len(axes):
+            raise ValueError(
+                f"{self.label}: expected axis from 1 to {ndim - 1}, or negative, for input with "
+                f"{ndim} axes, got {self.axis}"
+            )
+        return tuple(sorted(axes))
+
+    def build(self, input_shape):
+        self._axes = self._found_axes(len(input_shape) + 1)
+        self._lengths = tuple(input_shape[axis - 1] for axis in self._axes)
+
+    def _check(self, x):
+        shape = x.data.shape
+        if len(shape) <= self._axes[-1] or tuple(shape[a] for a in self._axes) != self._lengths:
+            raise ValueError(
+                f"{self.label}: expected lengths {self._lengths} along axis {self.axis}, "
+                f"got input of shape {shape}"
+            )
+
+    def _fitting(self, weight, x):
+        """`weight`, which has the lengths of the axes, in a shape that broadcasts with `x`."""
+        axes = self._axes
+        if axes[-1] == x.ndim - 1 and len(axes) == axes[-1] - axes[0] + 1:
+            return weight
+        shape = tuple(n if axis in axes else 1 for axis, n in enumerate(x.shape))
+        return engine.reshape(weight, shape)
+
+    def output_shape(self, input_shape):
+        return input_shape
+
+    def __repr__(self):
+        return f"{type(self).__name__}({'' if self.axis == -1 else f'axis={self.axis}'})"
+
+
+class LayerNormalization(_PerExample):
+    """gamma * (x - mean) / sqrt(variance + epsilon) + beta, over `axis` of each example.
+
+    axis               an axis or several, not 0, which is the batch's. Default -1.
+    epsilon            added to the variance. Default 0.001.
+    center             whether beta is added. Default True.
+    scale              whether to multiply by gamma. Default True.
+    beta_initializer   a name or function; so gamma_initializer
+    beta_regularizer   a regularizer (`nn.regularizers`) or None; so gamma_regularizer
+
+    Ba, Kiros and Hinton 2016, eq. 4. Parameters: gamma, beta, with the lengths of `axis`.
+    """
+
+    def __init__(
+        self,
+        axis=-1,
+        epsilon=1e-3,
+        center=True,
+        scale=True,
+        beta_initializer="zeros",
+        gamma_initializer="ones",
+        beta_regularizer=None,
+        gamma_regularizer=None,
+        input_shape=None,
+        name=None,
+    ):
+        self.axis = axis if isinstance(axis, int) else tuple(axis)
+        self.epsilon = number_of(type(self).__name__, "epsilon", epsilon, low=0)
+        self.center, self.scale = center, scale
+        self.beta_initializer = initializers.get(beta_initializer)
+        self.gamma_initializer = initializers.get(gamma_initializer)
+        self.beta_regularizer, self.gamma_regularizer = beta_regularizer, gamma_regularizer
+        self.gamma = self.beta = None
+        super().__init__(input_shape, name)
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        if self.scale:
+            self.add_weight("gamma", self._lengths, self.gamma_initializer)
+        if self.center:
+            self.add_weight("beta", self._lengths, self.beta_initializer)
+
+    def flops(self, input_shape):
+        # Two for the mean (with the subtraction), two for the variance, one for the quotient.
+        return math.prod(input_shape) * (5 + self.center + self.scale)
+
+    def forward(self, x):
+        self._check(x)
+        return self._affine(_standardized(x, self._axes, self.epsilon), x)
+
+    def _affine(self, out, x):
+        if self.scale:
+            out = out * self._fitting(self.gamma, x)
+        return out + self._fitting(self.beta, x) if self.center else out
+
+
+class RMSNormalization(_PerExample):
+    """scale * x / sqrt(mean(x^2) + epsilon), over `axis` of each example.
+
+    axis     an axis or several, not 0, which is the batch's. Default -1.
+    epsilon  added to the mean square. Default 1e-6.
+
+    Zhang and Sennrich 2019, eq. 4. Parameter: scale, with the lengths of `axis`, at first 1.
+    """
+
+    def __init__(self, axis=-1, epsilon=1e-6, input_shape=None, name=None):
+        self.axis = axis if isinstance(axis, int) else tuple(axis)
+        self.epsilon = number_of("RMSNormalization", "epsilon", epsilon, low=0)
+        self.scale = None
+        super().__init__(input_shape, name)
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.add_weight("scale", self._lengths, initializers.ones)
+
+    def flops(self, input_shape):
+        return 4 * math.prod(input_shape)
+
+    def forward(self, x):
+        self._check(x)
+        square = engine.mean(engine.square(x), self._axes, keepdims=True)
+        return x / engine.sqrt(square + self.epsilon) * self._fitting(self.scale, x)
+
+
+class GroupNormalization(LayerNormalization):
+    """`LayerNormalization` over groups of features, and all other axes (Wu and He 2018, eq. 2-7).
+
+    groups  how many groups the features along `axis` are cut into, one beside the other; -1: as
+            many as there are features. Default 32.
+    axis    the axis of the features, not 0. Default -1.
+
+    The further settings are those of LayerNormalization. Parameters: gamma, beta, one per feature.
+    """
+
+    def __init__(
+        self,
+        groups=32,
+        axis=-1,
+        epsilon=1e-3,
+        center=True,
+        scale=True,
+        beta_initializer="zeros",
+        gamma_initializer="ones",
+        beta_regularizer=None,
+        gamma_regularizer=None,
+        input_shape=None,
+        name=None,
+    ):
+        self.groups = groups if groups == -1 else count_of("GroupNormalization", "groups", groups)
+        settings = beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer
+        super().__init__(axis, epsilon, center, scale, *settings, input_shape, name)
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        (length,) = self._lengths
+        groups = length if self.groups == -1 else self.groups
+        if length % groups:
+            raise ValueError(
+                f"{self.label}: expected a number of features that {groups} groups can share "
+                f"equally, got {length}"
+            )
+        self._parts = groups, length // groups
+
+    def forward(self, x):
+        self._check(x)
+        (axis,) = self._axes
+        split = engine.reshape(x, (*x.shape[:axis], *self._parts, *x.shape[axis + 1 :]))
+        axes = tuple(other for other in range(1, split.ndim) if other != axis)
+        out = engine.reshape(_standardized(split, axes, self.epsilon), x.shape)
+        return self._affine(out, x)
+
+
+def _standardized(x, axes, epsilon):
+    """x with mean 0 and variance 1 over `axes`."""
+    apart = x - engine.mean(x, axes, keepdims=True)
+    variance = engine.mean(engine.square(apart), axes, keepdims=True)
+    return apart / engine.sqrt(variance + epsilon)
