@@ -1,21 +1,76 @@
-"""Times the package beside its peers: `python -m tests.benchmarks PART [OPTIONS OF THE PART]`."""
+"""Times the package beside its peers: `python -m tests.benchmarks [PART ...] [OPTIONS]`.
+
+Every part checks each result against a reference before it times it, lets ours and theirs take
+turns, and counts the best time of each. The ratio is ours over that of the fastest peer: below 1,
+ours is faster. A peer that is not installed is left out and named.
+"""
 
 import argparse
 import importlib
 import os
 
-PARTS = ("gemm", "overhead", "vector")
+# A part is a module of this package with `run(options, table)`, which adds its rows to the table.
+PARTS = {
+    "gemm": "matrix products beside NumPy's BLAS",
+    "vector": "softmax, elementwise, reductions and updates beside NumPy, PyTorch and JAX",
+    "step": "training steps beside PyTorch, JAX, Keras and NumPy",
+    "job": "the main example, from the start of the process to its end",
+    "start": "importing, and the first training step",
+    "scaling": "two threads beside one",
+    "exactness": "the same bits for any number of threads, and errors beside OpenBLAS's",
+    "overhead": "what recording and walking back cost per operation",
+}
+
+
+def parser():
+    parts = "\n".join(f"  {name:11}{what}" for name, what in PARTS.items())
+    result = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks",
+        description=f"{__doc__}\nParts:\n{parts}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    result.add_argument("parts", nargs="*", metavar="PART", help="default: all")
+    result.add_argument("--peers", nargs="+", help="only these: numpy, torch, compile, jax, ...")
+    result.add_argument("--threads", type=int, nargs="+", help="default: 1 and all")
+    result.add_argument("--dtypes", nargs="+", default=["float32", "float64"])
+    result.add_argument("--cases", help="only cases whose name has this in it")
+    result.add_argument("--turns", type=int, default=6, help="of each (default: %(default)s)")
+    result.add_argument("--json", metavar="FILE", help="write what was measured")
+    result.add_argument("--chart", metavar="FILE", help="draw it (PNG or SVG; needs matplotlib)")
+    result.add_argument("--readme", metavar="FILE", help="rewrite the performance table in it")
+    result.add_argument("--load", metavar="FILE", help="measure nothing: take this JSON")
+    return result
 
 
 def main():
     # These make OpenBLAS use another kernel than its best. It reads them when NumPy is imported.
     for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
         os.environ.pop(name, None)
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("part", choices=PARTS)
-    parser.add_argument("options", nargs=argparse.REMAINDER, help="-h after a part shows them")
-    arguments = parser.parse_args()
-    importlib.import_module(f"{__package__}.{arguments.part}").main(arguments.options)
+    arguments = parser()
+    options = arguments.parse_args()
+    unknown = [part for part in options.parts if part not in PARTS]
+    if unknown:
+        arguments.error(f"no part {', '.join(unknown)}: there are {', '.join(PARTS)}")
+
+    from . import machine, publish, report
+
+    if options.load:
+        described, rows = report.load(options.load)
+    else:
+        described = machine.describe()
+        for name, value in described.items():
+            print(f"{name:15}{value}")
+        table = report.Table()
+        for part in options.parts or PARTS:
+            importlib.import_module(f"{__package__}.{part}").run(options, table)
+            table.finish()
+        rows = table.rows
+    if options.json:
+        report.save(options.json, described, rows)
+    if options.chart:
+        publish.chart(options.chart, described, rows)
+    if options.readme:
+        publish.rewrite(options.readme, described, rows)
 
 
 if __name__ == "__main__":

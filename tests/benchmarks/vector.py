@@ -1,27 +1,45 @@
-"""Vector kernels beside NumPy and PyTorch: `python -m tests.benchmarks vector [THREADS]`.
+"""Vector kernels beside NumPy, PyTorch and JAX: softmax, elementwise, reductions, updates.
 
-Each result is compared with the twin in tests/naive.py before it is timed. Our call and the peers'
-alternate, so that what else the machine does hits all of them, and the best time of each counts.
+Each result is compared with the twin in tests/naive.py before it is timed. NumPy and PyTorch use as
+many threads as ours, where they can use several; JAX's are bound to the process's cores.
 """
 
-import sys
-import time
+import functools
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
+import engine
 from engine.kernels import _jit, elementwise, softmax, update
 from tests import naive
 
-try:
-    import torch
-    import torch.nn.functional as F
-except ImportError:
-    torch = None
+from . import machine
+from .report import Row, say
+from .timing import PAUSE, best_times
 
 SHAPES = [(128, 10), (1024, 10), (1024, 1000), (256, 32000)]
 SIZES = [1_000, 100_000, 10_000_000]
-SECONDS = 0.4  # of alternating calls, for one line of the table
 CHECKED = 100_000  # elements of a result that are compared
+
+
+@dataclass
+class Case:
+    """A function of arrays, and how each peer writes it.
+
+    moved  arrays of the size of the first argument that have to be read or written
+    torch, jax  given the module, the function of its arrays
+    """
+
+    name: str
+    ours: Callable
+    twin: Callable
+    numpy: Callable
+    torch: Callable
+    jax: Callable
+    arguments: tuple
+    moved: int
 
 
 def numpy_softmax(x):
@@ -34,34 +52,89 @@ def numpy_log_softmax(x):
     return x - np.log(np.exp(x).sum(axis=-1, keepdims=True))
 
 
-def elementwise_cases(size, dtype):
-    """(name, ours, twin, NumPy's, PyTorch's, arguments) for each function of one kind."""
+def row_cases(shape, dtype):
+    """The functions along rows; the gradients from a forward that is not timed."""
     rng = np.random.default_rng(0)
-    x, g = rng.normal(0, 3, (2, size)).astype(dtype)
-    targets = rng.uniform(size=size).astype(dtype)
-    aten = torch and torch.ops.aten
-    yield "exp", elementwise.exp, naive.exp, np.exp, torch and torch.exp, (x,)
-    yield "log", elementwise.log, naive.log, np.log, torch and torch.log, (targets + dtype(0.1),)
-    yield "tanh", elementwise.tanh, naive.tanh, np.tanh, torch and torch.tanh, (x,)
-    sigmoid = torch and torch.sigmoid
-    yield "sigmoid", elementwise.sigmoid, naive.sigmoid, numpy_sigmoid, sigmoid, (x,)
-    relu = torch and torch.relu
-    yield "relu", elementwise.relu, naive.relu, lambda x: np.maximum(x, 0), relu, (x,)
-    yield (
-        "tanh_grad",
-        elementwise.tanh_grad,
-        naive.tanh_grad,
-        lambda g, out: g * (1 - out * out),
-        aten and aten.tanh_backward,
-        (g, np.tanh(x)),
+    x, g = rng.normal(0, 3, (2, *shape)).astype(dtype)
+    labels, rows = rng.integers(0, shape[1], shape[0]), np.arange(shape[0])
+    out, slope = softmax.softmax(x), g[:, 0].copy()
+
+    def numpy_slope(g, x, labels):
+        slope = numpy_softmax(x)
+        slope[rows, labels] -= 1
+        return slope * g[:, None]
+
+    def torch_slope(torch):
+        aten, one = torch.ops.aten, torch.tensor(1.0, dtype=getattr(torch, np.dtype(dtype).name))
+
+        def call(g, x, labels):
+            logs = aten._log_softmax(x, 1, False)
+            back = aten.nll_loss_backward(-g, logs, labels, None, 0, -100, one)
+            return aten._log_softmax_backward_data(-back, logs, 1, x.dtype)
+
+        return call
+
+    def torch_back(torch):
+        return lambda g, out: torch.ops.aten._softmax_backward_data(g, out, 1, out.dtype)
+
+    def torch_loss(torch):
+        return lambda x, y: torch.nn.functional.cross_entropy(x, y, reduction="none")
+
+    def jax_loss(jax):
+        return lambda x, y: -jax.nn.log_softmax(x)[rows, y]
+
+    def jax_slope(jax):
+        return lambda g, x, y: g[:, None] * (jax.nn.softmax(x) - jax.nn.one_hot(y, shape[1]))
+
+    yield Case(
+        "softmax",
+        softmax.softmax,
+        naive.softmax,
+        numpy_softmax,
+        lambda torch: lambda x: torch.softmax(x, 1),
+        lambda jax: jax.nn.softmax,
+        (x,),
+        2,
     )
-    yield (
-        "binary_cross_entropy",
-        elementwise.binary_cross_entropy,
-        naive.binary_cross_entropy,
-        lambda x, t: np.maximum(x, 0) - x * t + np.log1p(np.exp(-np.abs(x))),
-        torch and (lambda x, t: F.binary_cross_entropy_with_logits(x, t, reduction="none")),
-        (x, targets),
+    yield Case(
+        "softmax_grad",
+        softmax.softmax_grad,
+        naive.softmax_grad,
+        lambda g, out: out * (g - (g * out).sum(axis=-1, keepdims=True)),
+        torch_back,
+        lambda jax: lambda g, out: out * (g - (g * out).sum(axis=-1, keepdims=True)),
+        (g, out),
+        3,
+    )
+    yield Case(
+        "log_softmax",
+        softmax.log_softmax,
+        naive.log_softmax,
+        numpy_log_softmax,
+        lambda torch: lambda x: torch.log_softmax(x, 1),
+        lambda jax: jax.nn.log_softmax,
+        (x,),
+        2,
+    )
+    yield Case(
+        "cross_entropy",
+        softmax.sparse_cross_entropy,
+        naive.sparse_cross_entropy,
+        lambda x, labels: -numpy_log_softmax(x)[rows, labels],
+        torch_loss,
+        jax_loss,
+        (x, labels),
+        1,
+    )
+    yield Case(
+        "cross_entropy_grad",
+        softmax.sparse_cross_entropy_grad,
+        naive.sparse_cross_entropy_grad,
+        numpy_slope,
+        torch_slope,
+        jax_slope,
+        (slope, x, labels),
+        2,
     )
 
 
@@ -69,68 +142,86 @@ def numpy_sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
-def row_cases(shape, dtype):
-    """As above, for the functions along rows; the gradients from a forward that is not timed."""
+def unary_cases(x, positive):
+    """One array in, one out: (name, NumPy's function, its argument)."""
+    twins = (
+        ("exp", np.exp, x),
+        ("log", np.log, positive),
+        ("tanh", np.tanh, x),
+        ("sigmoid", numpy_sigmoid, x),
+        ("relu", lambda x: np.maximum(x, 0), x),
+    )
+    for name, numpy_call, argument in twins:
+        yield Case(
+            name,
+            getattr(elementwise, name),
+            getattr(naive, name),
+            numpy_call,
+            lambda torch, name=name: getattr(torch, name),
+            lambda jax, name=name: getattr(
+                jax.nn if name in ("relu", "sigmoid") else jax.numpy, name
+            ),
+            (argument,),
+            2,
+        )
+
+
+def wide_sum(x):
+    return naive.wide(x).sum(keepdims=True)
+
+
+def element_cases(size, dtype):
+    """The functions of arrays of one size."""
     rng = np.random.default_rng(0)
-    x, g = rng.normal(0, 3, (2, *shape)).astype(dtype)
-    labels = rng.integers(0, shape[1], shape[0])
-    out, aten = softmax.softmax(x), torch and torch.ops.aten
-    yield (
-        "softmax",
-        softmax.softmax,
-        naive.softmax,
-        numpy_softmax,
-        torch and (lambda x: torch.softmax(x, 1)),
-        (x,),
+    x, g = rng.normal(0, 3, (2, size)).astype(dtype)
+    targets = rng.uniform(size=size).astype(dtype)
+    yield from unary_cases(x, targets + dtype(0.1))
+    yield Case(
+        "add",
+        engine.add,
+        lambda x, y: naive.wide(x) + y,
+        np.add,
+        lambda torch: torch.add,
+        lambda jax: jax.numpy.add,
+        (x, g),
+        3,
     )
-    yield (
-        "softmax_grad",
-        softmax.softmax_grad,
-        naive.softmax_grad,
-        lambda g, out: out * (g - (g * out).sum(axis=-1, keepdims=True)),
-        aten and (lambda g, out: aten._softmax_backward_data(g, out, 1, out.dtype)),
-        (g, out),
+    yield Case(
+        "tanh_grad",
+        elementwise.tanh_grad,
+        naive.tanh_grad,
+        lambda g, out: g * (1 - out * out),
+        lambda torch: torch.ops.aten.tanh_backward,
+        lambda jax: lambda g, out: g * (1 - out * out),
+        (g, np.tanh(x)),
+        3,
     )
-    yield (
-        "log_softmax",
-        softmax.log_softmax,
-        naive.log_softmax,
-        numpy_log_softmax,
-        torch and (lambda x: torch.log_softmax(x, 1)),
-        (x,),
+    yield Case(
+        "binary_cross_entropy",
+        elementwise.binary_cross_entropy,
+        naive.binary_cross_entropy,
+        lambda x, t: np.maximum(x, 0) - x * t + np.log1p(np.exp(-np.abs(x))),
+        lambda torch: functools.partial(
+            torch.nn.functional.binary_cross_entropy_with_logits, reduction="none"
+        ),
+        lambda jax: lambda x, t: jax.nn.softplus(x) - x * t,
+        (x, targets),
+        3,
     )
-    rows = np.arange(shape[0])
-    yield (
-        "sparse_cross_entropy",
-        softmax.sparse_cross_entropy,
-        naive.sparse_cross_entropy,
-        lambda x, labels: -numpy_log_softmax(x)[rows, labels],
-        torch and (lambda x, labels: F.cross_entropy(x, labels, reduction="none")),
-        (x, labels),
-    )
-
-    def numpy_slope(g, x, labels):
-        slope = numpy_softmax(x)
-        slope[rows, labels] -= 1
-        return slope * g[:, None]
-
-    def torch_slope(g, x, labels):
-        logs = aten._log_softmax(x, 1, False)
-        back = aten.nll_loss_backward(-g, logs, labels, None, 0, -100, torch.tensor(1.0))
-        return aten._log_softmax_backward_data(-back, logs, 1, x.dtype)
-
-    yield (
-        "sparse_cross_entropy_grad",
-        softmax.sparse_cross_entropy_grad,
-        naive.sparse_cross_entropy_grad,
-        numpy_slope,
-        torch and torch_slope,
-        (g[:, 0].copy(), x, labels),
+    yield Case(
+        "sum",
+        lambda x: engine.sum(x, keepdims=True),
+        wide_sum,
+        lambda x: x.sum(keepdims=True),
+        lambda torch: torch.sum,
+        lambda jax: jax.numpy.sum,
+        (targets[: size if size < CHECKED else None],),
+        1,
     )
 
 
 def update_cases(size, dtype):
-    """As above, for one step of an optimizer; the learning rate is 0 so that it can be repeated."""
+    """One step of an optimizer; the learning rate is 0, so that it can be repeated."""
     rng = np.random.default_rng(0)
     p, g, m, v = np.abs(rng.normal(size=(4, size)).astype(dtype))
 
@@ -144,13 +235,15 @@ def update_cases(size, dtype):
     def numpy_sgd(p, g):
         p -= dtype(0.0) * g
 
-    yield (
+    yield Case(
         "sgd",
         in_place(lambda p, g: update.sgd(p, g, 0.0)),
         lambda p, g: naive.wide(p),
         in_place(numpy_sgd),
-        torch and in_place(lambda p, g: p.add_(g, alpha=-0.0)),
+        lambda torch: in_place(lambda p, g: p.add_(g, alpha=-0.0)),
+        lambda jax: lambda p, g: p - 0.0 * g,
         (p, g),
+        3,
     )
 
     def numpy_adam(p, g, m, v):
@@ -158,19 +251,29 @@ def update_cases(size, dtype):
         v += dtype(0.001) * (g * g - v)
         p -= dtype(0.0) * m / (np.sqrt(v) + dtype(1e-7))
 
-    step = torch and torch.tensor(100.0)
-    rates = {"lr": 0.0, "beta1": 0.9, "beta2": 0.999, "weight_decay": 0.0, "eps": 1e-7}
+    def torch_adam(torch):
+        step, rates = torch.tensor(100.0), {"lr": 0.0, "beta1": 0.9, "beta2": 0.999}
+        rates |= {"weight_decay": 0.0, "eps": 1e-7, "amsgrad": False, "maximize": False}
+        return in_place(
+            lambda p, g, m, v: torch._fused_adam_([p], [g], [m], [v], [], [step], **rates)
+        )
 
-    def torch_adam(p, g, m, v):
-        torch._fused_adam_([p], [g], [m], [v], [], [step], amsgrad=False, maximize=False, **rates)
+    def jax_adam(jax):
+        def call(p, g, m, v):
+            m, v = m + 0.1 * (g - m), v + 0.001 * (g * g - v)
+            return p - 0.0 * m / (jax.numpy.sqrt(v) + 1e-7), m, v
 
-    yield (
+        return call
+
+    yield Case(
         "adam",
         in_place(lambda p, g, m, v: update.adam(p, g, m, v, 0.0, 0.9, 0.999, 1e-7, 100)),
         lambda p, g, m, v: naive.wide(p),
         in_place(numpy_adam),
-        torch and in_place(torch_adam),
+        torch_adam,
+        jax_adam,
         (p, g, m, v),
+        7,
     )
 
 
@@ -179,7 +282,7 @@ def update_cases(size, dtype):
 
 def check(name, got, twin, arguments, dtype):
     """Raise ValueError unless the first elements of the result are those of the twin."""
-    rows = max(1, CHECKED * len(got) // got.size)
+    rows = max(1, CHECKED * len(got) // got.size) if got.size > 1 else None
     expected = twin(*(x[:rows] for x in arguments))
     size = np.maximum(1, np.abs(expected))
     error = float((np.abs(got[:rows] - expected) / size).max() / np.finfo(dtype).eps)
@@ -187,58 +290,70 @@ def check(name, got, twin, arguments, dtype):
         raise ValueError(f"{name}: wrong by {error:.0f} eps")
 
 
-def best_times(calls):
-    """The shortest time of each call, in microseconds, all of them taking turns."""
-    times = [float("inf")] * len(calls)
-    rounds, end = 0, time.perf_counter() + SECONDS
-    while rounds < 3 or time.perf_counter() < end:
-        rounds += 1
-        for i, call in enumerate(calls):
-            start = time.perf_counter()
-            call()
-            times[i] = min(times[i], 1e6 * (time.perf_counter() - start))
-    return times
+def peers_of(options):
+    """The modules of the peers that are installed and wanted, by name."""
+    found = {"numpy": np}
+    for name in ("torch", "jax"):
+        if options.peers and name not in options.peers:
+            continue
+        if importlib.util.find_spec(name) is None:
+            say(f"vector: {name} is left out, it is not installed")
+            continue
+        found[name] = importlib.import_module(name)
+    return found
 
 
-def run(label, cases, dtype):
-    """Time the cases, print a line for each, return the ratios to the faster peer."""
-    ratios = []
-    for name, ours, twin, numpy_call, torch_call, arguments in cases:
-        check(name, ours(*arguments), twin, arguments, dtype)
-        calls = [lambda: ours(*arguments), lambda: numpy_call(*arguments)]  # noqa: B023
-        if torch_call is not None:
-            tensors = [torch.from_numpy(x) for x in arguments]
-            calls.append(lambda: torch_call(*tensors))  # noqa: B023
-        times = best_times(calls)
-        ratios.append(times[0] / min(times[1:]))
-        shown = [f"{t:11.1f}" for t in times] + ["          -"] * (3 - len(times))
-        title = f"{name} {label} {np.dtype(dtype).name}"
-        print(f"{title:48}{''.join(shown)} {ratios[-1]:8.2f}")
-    return ratios
+def calls_of(case, peers):
+    """The call of each peer, on arrays of its own kind; of the first results nothing is kept."""
+    calls = {"numpy": functools.partial(case.numpy, *case.arguments)}
+    if "torch" in peers:
+        torch = peers["torch"]
+        tensors = [torch.from_numpy(x.copy()) for x in case.arguments]
+        calls["torch"] = functools.partial(case.torch(torch), *tensors)
+    if "jax" in peers:
+        jax = peers["jax"]
+        arrays = [jax.numpy.asarray(x) for x in case.arguments]
+        function = jax.jit(case.jax(jax))
+        calls["jax"] = lambda: jax.block_until_ready(function(*arrays))
+    return calls
 
 
-def main(argv):
-    """Print the table of all cases, in microseconds; the ratio is ours to the faster peer."""
-    if argv:
-        _jit.set_num_threads(int(argv[0]))
-    threads = _jit.get_num_threads()
-    if torch is not None:
-        torch.set_num_threads(threads)
-    peers = f"NumPy {np.__version__}, " + (
-        f"PyTorch {torch.__version__}" if torch else "no PyTorch"
-    )
-    print(f"{threads} threads; peers: {peers}")
-    print(f"{'us':48}{'ours':>11}{'NumPy':>11}{'PyTorch':>11} {'ratio':>8}")
-    ratios = []
-    with np.errstate(all="ignore"):
-        for dtype in (np.float32, np.float64):
-            for shape in SHAPES:
-                ratios += run(f"{shape[0]}x{shape[1]}", row_cases(shape, dtype), dtype)
-            for size in SIZES:
-                ratios += run(f"{size:.0e}", elementwise_cases(size, dtype), dtype)
-                ratios += run(f"{size:.0e}", update_cases(size, dtype), dtype)
-    print(f"geometric mean of {len(ratios)} ratios: {np.exp(np.mean(np.log(ratios))):.2f}")
+def run(options, table):
+    """Add a row for each function, size, dtype and number of threads."""
+    peers = peers_of(options)
+    if "jax" in peers:
+        peers["jax"].config.update("jax_enable_x64", True)
+    for dtype in options.dtypes:
+        for threads in sorted(set(options.threads or [_jit.get_num_threads()])):
+            _jit.set_num_threads(threads)
+            if "torch" in peers:
+                peers["torch"].set_num_threads(threads)
+            with np.errstate(all="ignore"):
+                run_group(options, table, peers, np.dtype(dtype).type, threads)
 
 
-if __name__ == "__main__":
-    main(sys.argv[1:])
+def run_group(options, table, peers, dtype, threads):
+    group = f"vectors {np.dtype(dtype).name}, {threads} threads"
+    for shape in SHAPES:
+        for case in row_cases(shape, dtype):
+            add_row(options, table, peers, group, f"{shape[0]}x{shape[1]}", case, threads)
+    for size in SIZES:
+        for case in (*element_cases(size, dtype), *update_cases(size, dtype)):
+            add_row(options, table, peers, group, f"{size:.0e}", case, threads)
+
+
+def add_row(options, table, peers, group, size, case, threads):
+    """Check and time one case, if it is wanted."""
+    name = f"{case.name} {size}"
+    if options.cases and options.cases not in name:
+        return
+    got = case.ours(*case.arguments)
+    check(name, got, case.twin, case.arguments, got.dtype)
+    calls = {"ours": functools.partial(case.ours, *case.arguments), **calls_of(case, peers)}
+    is_large = case.arguments[0].size >= 1 << 15
+    pause = PAUSE if threads > 1 and is_large else 0.0
+    best = best_times(list(calls.values()), options.turns, pause=pause)
+    times = dict(zip(calls, best))
+    moved = 1e-9 * case.moved * max(x.nbytes for x in case.arguments)
+    limit = machine.stream_gbytes(threads) if moved > 0.02 else 0.0
+    table.add(Row(group, name, times.pop("ours"), times, moved, "GB/s", limit))
