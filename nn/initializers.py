@@ -10,6 +10,7 @@ width, inputs, outputs) each times the height * width places that it looks at. A
 has its length as both, and one of none has 1.
 """
 
+import inspect
 import math
 
 import numpy as np
@@ -57,7 +58,8 @@ class Initializer:
         return random.generator() if self.seed is None else np.random.default_rng(self.seed)
 
     def __repr__(self):
-        settings = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        names = inspect.signature(type(self)).parameters
+        settings = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
         return f"{type(self).__name__}({settings})"
 
 

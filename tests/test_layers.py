@@ -1,6 +1,7 @@
 """Every layer: values by NumPy, gradients by differences, training and inference, errors."""
 
 import inspect
+import json
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 import engine
 import nn
 from engine import Tensor
+from nn.config import from_config, to_config
 from nn.layers import activation as activation_layers
 
 
@@ -116,6 +118,19 @@ def test_every_parameter_of_a_constructor_is_an_attribute(name):
         assert getattr(again, parameter) == getattr(layer, parameter)
     assert [t.shape for t in again.parameters()] == [t.shape for t in layer.parameters()]
     assert repr(layer).startswith(f"{name}(")
+
+
+@pytest.mark.parametrize("name", sorted(EXAMPLES.keys() - {"Lambda"}))
+def test_every_layer_goes_through_json(name):
+    make, x = EXAMPLES[name]
+    layer = make()
+    layer(x)
+    layer.eval()
+    again = from_config(json.loads(json.dumps(to_config(layer)))).eval()
+    again(x)
+    again.load_state_dict(layer.state_dict())
+    np.testing.assert_array_equal(again(x).numpy(), layer(x).numpy())
+    assert repr(again) == repr(layer)
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -7,7 +7,7 @@ import math
 
 import engine
 
-from .. import activations, initializers
+from .. import activations, initializers, regularizers
 from ..checks import number_of
 from ..module import Layer
 
@@ -178,7 +178,7 @@ class PReLU(_Named):
         name=None,
     ):
         self.alpha_initializer = initializers.get(alpha_initializer)
-        self.alpha_regularizer = alpha_regularizer
+        self.alpha_regularizer = regularizers.get(alpha_regularizer)
         self.shared_axes = None if shared_axes is None else _axes(shared_axes)
         self.alpha = None
         super().__init__(input_shape, name)

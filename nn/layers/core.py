@@ -4,7 +4,7 @@ import math
 
 import engine
 
-from .. import activations, initializers
+from .. import activations, initializers, regularizers
 from ..checks import count_of
 from ..module import Layer
 
@@ -20,8 +20,9 @@ class Dense(Layer):
                         activation layer that follows in a Sequential: he_uniform for relu and its
                         like, else glorot_uniform (`nn.initializers.suited_to`)
     bias_initializer    a name or function. Default "zeros".
-    kernel_regularizer  a function Tensor -> 0-d Tensor that `fit` adds to the loss, or None; so
-                        bias_regularizer, and activity_regularizer for the output
+    kernel_regularizer  a name ("l1", "l2", "l1_l2"), a function Tensor -> 0-d Tensor that `fit`
+                        adds to the loss, or None; so bias_regularizer, and activity_regularizer
+                        for the output
 
     x (n, ..., inputs) -> (n, ..., units). Parameters: kernel (inputs, units), bias (units,).
     Raises ValueError when the last axis of the input is not the one it was built for.
@@ -45,9 +46,9 @@ class Dense(Layer):
         self.use_bias = use_bias
         self.kernel_initializer = kernel_initializer and initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer = kernel_regularizer
-        self.bias_regularizer = bias_regularizer
-        self.activity_regularizer = activity_regularizer
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.activity_regularizer = regularizers.get(activity_regularizer)
         self.suited_to_next = None  # the initializer that an activation layer after this one wants
         self.kernel = self.bias = None
         super().__init__(input_shape, name)
@@ -108,7 +109,7 @@ class Embedding(Layer):
         self.input_dim = count_of("Embedding", "input_dim", input_dim)
         self.output_dim = count_of("Embedding", "output_dim", output_dim)
         self.embeddings_initializer = initializers.get(embeddings_initializer)
-        self.embeddings_regularizer = embeddings_regularizer
+        self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
         self.embeddings = None
         super().__init__(input_shape, name)
 
