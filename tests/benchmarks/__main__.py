@@ -14,6 +14,7 @@ PARTS = {
     "gemm": "matrix products beside NumPy's BLAS",
     "vector": "softmax, elementwise, reductions and updates beside NumPy, PyTorch and JAX",
     "step": "training steps beside PyTorch, JAX, Keras and NumPy",
+    "fit": "what fit costs beside the steps inside it",
     "job": "the main example, from the start of the process to its end",
     "start": "importing, and the first training step",
     "scaling": "two threads beside one",
