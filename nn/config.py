@@ -219,13 +219,16 @@ def _found(config, custom_objects):
 
 def _missing(config, custom_objects):
     """The names of classes and functions that are unknown."""
-    if isinstance(config, dict):
-        if ("class" in config or "function" in config) and not _found(config, custom_objects):
-            yield str(config.get("class", config.get("function")))
-        config = list(config.values())
     if isinstance(config, list):
         for item in config:
             yield from _missing(item, custom_objects)
+    elif isinstance(config, dict):
+        if ("class" in config or "function" in config) and not _found(config, custom_objects):
+            yield str(config.get("class", config.get("function")))
+        inner = config.get("config") if "class" in config else config.get("dict")
+        yield from _missing(
+            list(inner.values()) if isinstance(inner, dict) else inner, custom_objects
+        )
 
 
 def _decode(config, custom_objects, modules):

@@ -39,7 +39,9 @@ def classifier(optimizer="adam"):
     model = nn.Sequential(
         [
             nn.Dense(8, activation="relu", input_shape=(2,)),
+            nn.BatchNormalization(),
             Noise(),
+            nn.Dropout(0.1),
             nn.Dense(3, activation="softmax"),
         ]
     )

@@ -1,5 +1,6 @@
 """Files of weights and of whole models: what comes back, and what is refused."""
 
+import inspect
 import json
 import os
 
@@ -222,6 +223,48 @@ def test_json_of_a_model(digits):
     other = nn.from_json(text)
     assert repr(other) == repr(model)
     assert nn.to_json(other) == text
+
+
+NEEDED = {  # by constructors that have parameters without defaults
+    "activation": "relu",
+    "dims": (2, 1),
+    "function": nn.activations.linear,
+    "input_dim": 3,
+    "layers": [nn.Dense(2)],
+    "learning_rate": 0.1,
+    "num_classes": 3,
+    "output_dim": 2,
+    "rate": 0.25,
+    "scale": 2.0,
+    "stddev": 0.5,
+    "target_shape": (2, 3),
+    "units": 4,
+}
+BASES = ("Layer", "Loss", "Metric", "Initializer", "Regularizer", "Optimizer")
+BASES = (*BASES, "LearningRateSchedule")
+
+
+@pytest.mark.parametrize(
+    "name", [n for n, c in nn.config.known().items() if isinstance(c, type) and n not in BASES]
+)
+def test_everything_that_can_be_set_comes_back(name):
+    made = nn.config.known()[name]
+    parameters = inspect.signature(made).parameters.values()
+    given = {p.name: NEEDED[p.name] for p in parameters if p.default is p.empty and p.kind == 1}
+    obj = made(**given)
+    config = json.loads(nn.to_json(obj))
+    other = nn.from_config(config)
+    assert type(other) is made
+    assert nn.to_config(other) == config
+    for key, value in given.items():
+        if not callable(value) and key not in ("activation", "layers"):
+            assert getattr(other, key) == value or tuple(getattr(other, key)) == value
+
+
+def test_names_that_several_places_have_are_told_apart():
+    for module in (nn.losses, nn.metrics):
+        obj = nn.from_config(nn.to_config(module.MeanSquaredError()))
+        assert type(obj) is module.MeanSquaredError
 
 
 def shifted(x):

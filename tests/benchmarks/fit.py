@@ -35,7 +35,7 @@ def run(options, table):
 
 def model_a():
     engine.seed(1)
-    inputs, *hidden, outputs = MODELS["A"]
+    *hidden, outputs = MODELS["A"][1:]
     layers = [nn.Dense(units, activation="relu") for units in hidden]
     last = nn.Dense(outputs, activation="softmax")
     model = nn.Sequential([nn.Flatten(input_shape=(28, 28)), *layers, last])
