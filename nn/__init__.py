@@ -61,6 +61,7 @@ from .layers import (
     Tanh,
 )
 from .module import Layer, Module
+from .pairing import PairingWarning
 from .sequential import Sequential
 from .training import Model
 from .utils import to_categorical

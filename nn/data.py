@@ -101,6 +101,11 @@ class Arrays:
             )
         self.steps = steps or self.steps
 
+    @property
+    def labels(self):
+        """All labels; None where there are none, or in a mapped file."""
+        return None if "y" in self._late else self._parts[1]
+
     def check_epochs(self, epochs):
         """Arrays last for any number of epochs."""
 

@@ -122,8 +122,12 @@ class Validation:
 
     def __init__(self, model, source, freq):
         self._model, self._source, self.freq = model, source, freq
+        self._begun = False
 
     def __call__(self, epoch, interrupted):
+        if not self._begun:
+            self._model.begin_test()
+            self._begun = True
         return {} if (epoch + 1) % self.freq else self._model.measure(self._source, interrupted)
 
 

@@ -11,6 +11,7 @@ from . import config, data, losses, metrics, optimizers, pairing, weights
 from .callbacks import checked
 from .checks import count_of
 from .diagnostics import Diagnostics
+from .first_batch import FirstBatch
 from .loop import Totals, Training, Validation
 from .module import Module
 
@@ -20,6 +21,8 @@ class Model(Module):
 
     _loss = None  # set by compile, as are _optimizer and _metrics
     _given = None  # to compile
+    _first_batch = None  # looks at the first batch of data, before it is used
+    loss_choice = None  # a sentence: which loss was chosen for "auto", and why
     _regularized = None  # whether there is a regularizer; None: to be found out
     stop_training = False  # a callback sets it to end the training after the current batch
 
@@ -41,31 +44,54 @@ class Model(Module):
         """The arguments that `compile` was called with, None before."""
         return None if self._given is None else self._given.settings
 
-    def compile(self, optimizer="adam", loss=None, metrics=()):
+    def compile(self, optimizer="adam", loss="auto", metrics=(), strict=True):
         """Set how to train.
 
         optimizer  a name ("adam", "sgd") or an optimizer without parameters
         loss       a name or a function (y_true, y_pred) -> 0-d Tensor. The loss must fit the last
-                   activation: see `nn.pairing`.
+                   activation and the labels: see `nn.pairing`. "auto" (default) or None: the one
+                   that fits, chosen at the first batch; `loss_choice` then says why.
         metrics    names or functions (y_true, y_pred) -> one number per example; "accuracy" is
                    the form that belongs to the loss
+        strict     False: what by the table is wrong, but can be calculated, is a PairingWarning
+                   and no error
 
         Raises ValueError for unknown names and for a loss that the last activation does not fit.
         """
-        given = {"loss": loss, "metrics": metrics}
-        if loss is None:
-            raise ValueError(f"compile: expected a loss, one of {', '.join(losses.LOSSES)}")
-        loss = losses.get(loss)
+        given = {"loss": loss, "metrics": metrics, "strict": strict}
         optimizer = optimizers.get(optimizer)
-        self._check_pairing(loss, self.last_units())
+        loss = self._paired(loss, strict)
         if isinstance(metrics, str) or callable(metrics):
             metrics = [metrics]
         self._metrics = _resolve(metrics, loss)
         self._loss, self._optimizer, self._regularized = loss, optimizer, None
         self._given = _Given(optimizer=optimizer, **given)
+        self._first_batch = FirstBatch(strict)
+        self.loss_choice = None
 
-    def _check_pairing(self, loss, units):
-        pairing.check(getattr(loss, "__name__", None), self.last_activation(), units)
+    def _paired(self, loss, strict):
+        """The loss for what was given to compile, checked against the layers; or "auto"."""
+        activation = self.last_activation()
+        if hasattr(self, "flat_layers"):
+            pairing.check_layers(self.flat_layers(), strict)
+        if loss is None or loss == pairing.AUTO:
+            return pairing.AUTO
+        loss = pairing.resolve(losses.get(loss), activation)
+        pairing.check(loss, activation, self.last_units(), strict)
+        return loss if strict else losses.lenient(loss)
+
+    def choose_loss(self, y, outputs):
+        """For loss="auto": set the loss that fits the labels and outputs of a batch.
+
+        Returns the sentence that says which and why, which is kept as `loss_choice`.
+        """
+        units = outputs.shape[-1] if outputs.ndim > 1 else 1
+        activation = self.last_activation() or pairing.made_by(outputs)
+        name, self.loss_choice = pairing.choose(activation, units, y)
+        self._loss = losses.get(name)
+        for _, metric in self._metrics:
+            metric.fit_labels(metrics.FORM_OF_ACCURACY.get(pairing.accuracy_for(name)))
+        return self.loss_choice
 
     def last_activation(self):
         """The name of the last activation, None when the model can not tell."""
@@ -164,6 +190,7 @@ class Model(Module):
             validation_freq,
         )
         stood = self._to_resume() if resume else None
+        self._first_batch.begin_training(verbose, getattr(source, "labels", None))
         if diagnose:
             callbacks = [*checked(callbacks), Diagnostics()]
         return Training(
@@ -213,8 +240,10 @@ class Model(Module):
         if not self.training:
             self.train()
         outputs = self(self._as_input(x))
+        first = self._first_batch
+        if first.waits:
+            first.look(self, x, y, outputs)
         if self._optimizer.parameters is None:
-            self._check_pairing(self._loss, outputs.shape[-1])
             self._optimizer.bind(self.trainable_parameters())
             self._regularized = None
         loss = self._loss_of(y, outputs, weight)
@@ -223,6 +252,8 @@ class Model(Module):
             call(index)
         self._optimizer.step()
         self._optimizer.zero_grad()
+        if first.watches:
+            first.watch(self, loss)
         return loss, y, outputs
 
     def _loss_of(self, y, outputs, weight):
@@ -261,6 +292,7 @@ class Model(Module):
         self._require_compiled("evaluate")
         self.ensure_built()
         source = data.source("evaluate", x, y, sample_weight, batch_size=batch_size, steps=steps)
+        self.begin_test()
         values = self.measure(source)
         if verbose:
             print(" - ".join(f"{name}: {value:.4f}" for name, value in values.items()))
@@ -275,6 +307,10 @@ class Model(Module):
             totals.add(*self._test_step(*data.batch("test_on_batch", x, y, sample_weight)))
         return _as_keras(totals.means(), return_dict)
 
+    def begin_test(self):
+        """What is measured next are new data: their first batch is to be checked."""
+        self._first_batch.begin_test()
+
     def measure(self, source, interrupted=lambda: False):
         """The loss and metrics over a source of `nn.data`; {} when interrupted() is true."""
         totals = Totals(self._metrics)
@@ -287,6 +323,8 @@ class Model(Module):
 
     def _test_step(self, x, y, weight=None):
         outputs = self(self._as_input(x))
+        if self._first_batch.waits:
+            self._first_batch.look(self, x, y, outputs)
         return self._loss_of(y, outputs, weight), y, outputs
 
     @contextmanager
@@ -331,10 +369,11 @@ class Model(Module):
         """The classes for the examples `x`, as the last activation decides.
 
         softmax: the index of the greatest output, (n,). sigmoid: 1 where the output is above
-        `threshold`; (n,) for one unit, else (n, units). ValueError for any other.
+        `threshold`; (n,) for one unit, else (n, units). Any other: by the loss, as -1 or 1 for
+        hinge; ValueError where that decides nothing.
         """
         outputs = self.predict(x, batch_size)
-        return pairing.decide(self.last_activation(), outputs, threshold)
+        return pairing.decide(self.last_activation(), outputs, threshold, self._loss)
 
     # -------------------------------------------------------------------------------- files
 
@@ -361,9 +400,8 @@ class Model(Module):
 
     def _check_weighable(self, what, *weights):
         """Raise ValueError where weights are given and the loss has no place for them."""
-        if any(weight is not None for weight in weights) and not _takes(
-            self._loss, "sample_weight"
-        ):
+        given = any(weight is not None for weight in weights)
+        if given and self._loss != pairing.AUTO and not _takes(self._loss, "sample_weight"):
             raise ValueError(
                 f"{what}: the loss takes no weights; write it as loss(y_true, y_pred, "
                 "sample_weight=None)"
@@ -387,7 +425,7 @@ def _takes(function, name):
 
 
 def _resolve(chosen, loss):
-    accuracy = pairing.accuracy_for(getattr(loss, "__name__", None))
+    accuracy = pairing.accuracy_for(loss)
     return [metrics.get(metric, accuracy) for metric in chosen]
 
 

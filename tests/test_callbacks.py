@@ -255,7 +255,7 @@ def test_csv_logger(line, tmp_path):
 def test_terminate_on_nan(line, capsys):
     x, y = line
     model = regressor(optimizer=nn.optimizers.SGD(learning_rate=1e30))
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), pytest.warns(nn.PairingWarning, match="is too great"):
         history = model.fit(x, y, 10, epochs=5, verbose=0, callbacks=nn.callbacks.TerminateOnNaN())
     assert history.epoch == [1]
     assert re.search(r"Batch \d: the loss is (nan|inf), the training ends", capsys.readouterr().out)

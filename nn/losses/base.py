@@ -6,6 +6,7 @@ import engine
 from engine import Tensor
 
 from ..labels import (
+    SUM_ROOM,
     checked,
     form_of,
     sums_off,
@@ -75,11 +76,11 @@ def logits_of(name, y_pred, activation, strict=True):
     ):
         return arguments[0]
     if strict:
-        _check_probabilities(name, y_pred, activation, made_by)
+        check_probabilities(name, y_pred, activation, made_by)
     return None
 
 
-def _check_probabilities(name, y_pred, activation, made_by):
+def check_probabilities(name, y_pred, activation, made_by):
     wanted = activation.__name__
     if made_by is not None:
         got = (
@@ -98,7 +99,7 @@ def _check_probabilities(name, y_pred, activation, made_by):
             f"{p.min():.6g} to {p.max():.6g}; make {wanted} the last activation: write "
             f"activation={wanted!r} in the last layer"
         )
-    if activation is engine.softmax and sums_off(p) > 1e-3:
+    if activation is engine.softmax and sums_off(p) > SUM_ROOM:
         raise ValueError(
             f"{name}: expected rows that sum to 1, the output of softmax, got sums from "
             f"{p.sum(axis=-1).min():.6g} to {p.sum(axis=-1).max():.6g}; write "

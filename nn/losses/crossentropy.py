@@ -4,7 +4,7 @@ import numpy as np
 
 import engine
 
-from ..labels import array_of, integer_labels
+from ..labels import array_of, integer_labels, is_within
 from .base import (
     ROOM,
     bare,
@@ -53,14 +53,28 @@ def binary_crossentropy(
 def binary_targets(name, y_true, y_pred):
     """`targets_of` for labels from 0 to 1, which they are checked to be."""
     targets, y_pred = targets_of(name, y_true, y_pred)
-    values = array_of(targets)
-    if values.size and not (0 <= values.min() and values.max() <= 1):
-        low, high = values.min(), values.max()
-        hint = "; labels -1 and 1 belong to loss='hinge': write (y + 1) / 2" if low == -1 else ""
-        if (low, high) == (1, 2):
-            hint = "; they start at 1: write y - 1"
-        raise ValueError(f"{name}: expected labels 0 and 1, got values from {low} to {high}{hint}")
+    check_binary(name, array_of(targets))
     return targets, y_pred
+
+
+def check_binary(name, labels):
+    """Raise ValueError for labels below 0 or above 1, with what to write for those that are met."""
+    if not labels.size or (0 <= labels.min() and labels.max() <= 1):
+        return
+    low, high = labels.min(), labels.max()
+    hint = ""
+    if is_within(labels, (-1, 1)):
+        hint = "; labels -1 and 1 belong to loss='hinge': write (y + 1) / 2"
+    elif is_within(labels, (1, 2)):
+        hint = "; they start at 1: write y - 1"
+    elif is_within(labels, (0, 255)):
+        hint = "; write y / 255"
+    elif low >= 0 and (labels == np.floor(labels)).all() and labels.size == len(labels):
+        hint = (
+            f"; for {high + 1:.0f} classes write Dense({high + 1:.0f}, activation='softmax') and "
+            "loss='sparse_categorical_crossentropy'"
+        )
+    raise ValueError(f"{name}: expected labels 0 and 1, got values from {low} to {high}{hint}")
 
 
 def _binary_elements(targets, y_pred, logits):

@@ -123,12 +123,16 @@ def squared_hinge(y_true, y_pred, sample_weight=None, *, reduction="mean"):
 
 def _margins(name, y_true, y_pred):
     targets, y_pred = targets_of(name, y_true, y_pred)
-    values = array_of(targets)
-    if not is_within(values, (-1, 1)):
-        hint = "; write 2 * y - 1" if is_within(values, (0, 1)) else ""
-        found = np.unique(values)[:4].tolist()
-        raise ValueError(f"{name}: expected labels -1 and 1, got {found}{hint}")
+    check_signs(name, array_of(targets))
     return engine.relu(1 - targets * y_pred)
+
+
+def check_signs(name, labels):
+    """Raise ValueError for labels other than -1 and 1, with what to write for 0 and 1."""
+    if not is_within(labels, (-1, 1)):
+        hint = "; write 2 * y - 1" if is_within(labels, (0, 1)) else ""
+        found = np.unique(labels)[:4].tolist()
+        raise ValueError(f"{name}: expected labels -1 and 1, got {found}{hint}")
 
 
 def categorical_hinge(y_true, y_pred, sample_weight=None, *, reduction="mean"):

@@ -6,8 +6,8 @@ Which form is meant by "accuracy" follows from the loss (`nn.pairing`), or from 
 import numpy as np
 
 from ..checks import count_of
-from ..labels import array_of, form_of, integer_labels
-from .base import Mean
+from ..labels import array_of, integer_labels
+from .base import Mean, OfLabels
 
 
 def binary_accuracy(y_true, y_pred, threshold=0.5):
@@ -87,33 +87,21 @@ TOP_BY_FORM = {
 }
 
 
-class _ByLabels(Mean):
+class _ByLabels(Mean, OfLabels):
     """A mean whose function depends on the form of the labels."""
 
-    forms = BY_FORM
-
     def __init__(self, labels, name):
-        if labels not in ("auto", *self.forms):
-            known = ", ".join(map(repr, ("auto", *self.forms)))
-            raise ValueError(f"{name}: expected labels to be one of {known}, got {labels!r}")
-        self.labels = labels
-        self._form = None if labels == "auto" else labels
+        self.name = name
+        self.set_labels(labels)
         super().__init__(None, name)
 
-    def fit_labels(self, form):
-        if self.labels == "auto" and form in self.forms:
-            self._form = form
+    def reset_state(self):
+        self.forget_labels()
+        super().reset_state()
 
     def values(self, y_true, y_pred):
-        if self._form is None:
-            form = form_of(y_true, y_pred.shape[-1] if y_pred.ndim > 1 else 1)
-            if form not in self.forms:
-                raise ValueError(
-                    f"{self.name}: labels of shape {np.shape(y_true)} are {form}, where nothing "
-                    f"is decided; expected {', '.join(self.forms)}"
-                )
-            self._form = form
-        return self.decided(self.forms[self._form], y_true, y_pred)
+        units = y_pred.shape[-1] if y_pred.ndim > 1 else 1
+        return self.decided(self.forms[self.form(y_true, units)], y_true, y_pred)
 
 
 class Accuracy(_ByLabels):
@@ -123,6 +111,8 @@ class Accuracy(_ByLabels):
                or one of "binary", "multi-hot", "signs", "integers", "one-hot", "probabilities"
     threshold  from where on a probability decides for 1, where labels are 0 and 1. Default 0.5.
     """
+
+    forms = BY_FORM
 
     def __init__(self, labels="auto", threshold=0.5, name="accuracy"):
         self.threshold = threshold

@@ -6,7 +6,7 @@ in since. A function (y_true, y_pred) -> one number per example becomes one by `
 
 import numpy as np
 
-from ..labels import array_of, weights_of_examples
+from ..labels import array_of, form_of, weights_of_examples
 
 
 class Metric:
@@ -32,7 +32,7 @@ class Metric:
         raise NotImplementedError
 
     def fit_labels(self, form):
-        """Told by `compile`: the form of the labels that the loss takes. The base has no use."""
+        """Told by `compile` or `fit`: the form of the labels that the loss takes."""
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         """The number for these data alone; what came in before is forgotten."""
@@ -42,6 +42,49 @@ class Metric:
 
     def __repr__(self):
         return f"{type(self).__name__}()"
+
+
+class OfLabels(Metric):
+    """A metric that goes by the form of the labels: `labels`, or with "auto" the form that the
+    loss told, or else that of the first labels that come.
+    """
+
+    forms = ()  # those that it knows
+
+    def set_labels(self, labels):
+        """Keep the parameter `labels`; ValueError for a form that the metric does not know."""
+        if labels not in ("auto", *self.forms):
+            known = ", ".join(map(repr, ("auto", *self.forms)))
+            raise ValueError(f"{self.name}: expected labels to be one of {known}, got {labels!r}")
+        self.labels = labels
+        # Shared by shallow copies: a training works on copies that are made before its first
+        # labels are seen, which may be what tells.
+        self._told = {}
+        self._seen = None
+
+    def fit_labels(self, form):
+        if form in self.forms:
+            self._told["form"] = form
+
+    def form(self, y_true, units):
+        """The form to go by, for labels of a batch and the number of outputs."""
+        if self.labels != "auto":
+            return self.labels
+        if "form" in self._told:
+            return self._told["form"]
+        if self._seen is None:
+            form = form_of(y_true, units)
+            if form not in self.forms:
+                raise ValueError(
+                    f"{self.name}: labels of shape {np.shape(y_true)} are {form} numbers, which "
+                    f"name no class; expected {', '.join(self.forms)}"
+                )
+            self._seen = form
+        return self._seen
+
+    def forget_labels(self):
+        """Go by the first labels that come from now on."""
+        self._seen = None
 
 
 class Mean(Metric):

@@ -3,13 +3,12 @@
 import numpy as np
 
 from ..labels import array_of, class_numbers, form_of, integer_labels, weights_of_examples
-from .base import Metric
+from .base import Metric, OfLabels
 
 AVERAGES = ("macro", "micro", "weighted", None)
-COUNTED = ("binary", "signs", "multi-hot", "one-hot", "probabilities", "integers")
 
 
-class _Counts(Metric):
+class _Counts(OfLabels):
     """True positives, false positives and false negatives, for each class.
 
     threshold  from where on a probability decides for 1, where labels are 0 and 1. Default 0.5.
@@ -25,30 +24,25 @@ class _Counts(Metric):
     there is nothing to divide by, the number is 0, as in Keras.
     """
 
+    forms = ("binary", "signs", "multi-hot", "one-hot", "probabilities", "integers")
+
     def __init__(self, threshold=0.5, average="macro", class_id=None, labels="auto", name=None):
+        self.name = name or self.name
         if average not in AVERAGES:
             raise ValueError(
                 f"{self.name}: expected average to be one of {AVERAGES}, got {average!r}"
             )
-        if labels not in ("auto", *COUNTED):
-            known = ", ".join(map(repr, ("auto", *COUNTED)))
-            raise ValueError(f"{self.name}: expected labels to be one of {known}, got {labels!r}")
         self.threshold, self.average, self.class_id = threshold, average, class_id
-        self.labels = labels
-        self.name = name or self.name
-        self._given = None if labels == "auto" else labels
+        self.set_labels(labels)
         self.reset_state()
 
     @property
     def is_number(self):
         return self.average is not None or self.class_id is not None
 
-    def fit_labels(self, form):
-        if self.labels == "auto" and form in COUNTED:
-            self._given = form
-
     def reset_state(self):
-        self._counts, self._form = None, self._given
+        self._counts = None
+        self.forget_labels()
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         truth, decided = self._decisions(array_of(y_true), array_of(y_pred))
@@ -68,27 +62,21 @@ class _Counts(Metric):
         """Two arrays of bool, (n, classes): what is so, and what is decided."""
         y_pred = y_pred.reshape(len(y_pred), -1) if y_pred.ndim < 2 else y_pred
         units = y_pred.shape[-1]
-        form = form_of(y_true, units)
-        if self._form is None:
-            self._form = form
-        if (self._form, form) in (("one-hot", "multi-hot"), ("binary", "signs")):
+        form = self.form(y_true, units)
+        now = form_of(y_true, units)
+        if (form, now) in (("one-hot", "multi-hot"), ("binary", "signs")):
             raise ValueError(
-                f"{self.name}: the labels looked {self._form} so far, but now they are {form}; "
-                f"write {type(self).__name__}(labels={form!r})"
+                f"{self.name}: the labels looked {form} so far, but now they are {now}; "
+                f"write {type(self).__name__}(labels={now!r})"
             )
-        if self._form in ("binary", "multi-hot", "signs"):
-            cut = 0.0 if self._form == "signs" else self.threshold
+        if form in ("binary", "multi-hot", "signs"):
+            cut = 0.0 if form == "signs" else self.threshold
             return y_true.reshape(y_pred.shape) > 0.5, y_pred > cut
-        classes = np.arange(units)
-        if self._form == "integers":
+        if form == "integers":
             numbers = integer_labels(self.name, y_true, y_pred.shape)
-        elif self._form in ("one-hot", "probabilities"):
-            numbers = y_true.argmax(axis=-1)
         else:
-            raise ValueError(
-                f"{self.name}: labels of shape {y_true.shape} are {self._form} numbers, which "
-                "name no class; expected integers, one-hot or multi-hot rows, or 0 and 1"
-            )
+            numbers = y_true.argmax(axis=-1)
+        classes = np.arange(units)
         return numbers[:, None] == classes, y_pred.argmax(axis=-1)[:, None] == classes
 
     def result(self):

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from ..labels import array_of, form_of, integer_labels, weights_of_examples
-from .base import Metric
+from ..labels import array_of, integer_labels, weights_of_examples
+from .base import OfLabels
 
 
-class AUC(Metric):
+class AUC(OfLabels):
     """The area under the ROC or the precision-recall curve.
 
     curve   "ROC" (default): the probability that a positive has the greater score than a negative,
@@ -19,33 +19,31 @@ class AUC(Metric):
     or the rest has no example.
     """
 
+    forms = ("binary", "signs", "multi-hot", "one-hot", "probabilities", "integers")
+
     def __init__(self, curve="ROC", labels="auto", name="auc"):
         if curve not in ("ROC", "PR"):
             raise ValueError(f"auc: expected curve to be 'ROC' or 'PR', got {curve!r}")
-        self.curve, self.labels, self.name = curve, labels, name
-        self._given = None if labels == "auto" else labels
+        self.curve, self.name = curve, name
+        self.set_labels(labels)
         self.reset_state()
 
-    def fit_labels(self, form):
-        if self.labels == "auto":
-            self._given = form
-
     def reset_state(self):
-        self._truths, self._scores, self._weights, self._form = [], [], [], self._given
+        self._truths, self._scores, self._weights = [], [], []
+        self.forget_labels()
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         y_true, scores = array_of(y_true), array_of(y_pred)
         scores = scores.reshape(len(scores), -1)
-        self._form = self._form or form_of(y_true, scores.shape[1])
-        if self._form == "integers":
+        form = self.form(y_true, scores.shape[1])
+        if form == "integers":
             labels = integer_labels(self.name, y_true, scores.shape)
             truth = labels[:, None] == np.arange(scores.shape[1])
-        elif y_true.size == scores.size and self._form != "real":
-            truth = y_true.reshape(scores.shape) > 0.5 * (self._form != "signs")
+        elif y_true.size == scores.size:
+            truth = y_true.reshape(scores.shape) > 0.5
         else:
             raise ValueError(
-                f"{self.name}: labels of shape {y_true.shape} are {self._form}, for outputs of "
-                f"shape {scores.shape}; expected 0 and 1, integers, or rows of the outputs' shape"
+                f"{self.name}: expected labels of shape {scores.shape}, got {y_true.shape}"
             )
         weights = np.ones(len(scores))
         if sample_weight is not None:
