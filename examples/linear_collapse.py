@@ -5,6 +5,7 @@ Run: python examples/linear_collapse.py [--epochs 200] [--save boundaries.png] [
 """
 
 import argparse
+import warnings
 
 import numpy as np
 
@@ -31,7 +32,9 @@ def train(activation, x, y, epochs):
     model = nn.Sequential([*layers, nn.Dense(1, activation="sigmoid")])
     optimizer = nn.optimizers.Adam(learning_rate=0.005)
     model.compile(optimizer=optimizer, loss="binary_crossentropy", metrics=["accuracy"])
-    model.fit(x, y, batch_size=32, epochs=epochs, verbose=0)
+    with warnings.catch_warnings():  # of Dense layers with nothing between them: here on purpose
+        warnings.simplefilter("ignore", nn.PairingWarning)
+        model.fit(x, y, batch_size=32, epochs=epochs, verbose=0)
     return model
 
 

@@ -9,6 +9,9 @@ import nn
 from nn.callbacks import Callback
 from nn.diagnostics import Diagnostics
 
+# The nets here are broken on purpose, some so that a first look says so.
+pytestmark = pytest.mark.filterwarnings("ignore::nn.pairing.PairingWarning")
+
 
 def net(*layers, optimizer=None, loss="mse"):
     model = nn.Sequential(layers)
