@@ -14,7 +14,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 
 DOCS = Path(__file__).resolve().parent
-PAGES = ["tour.md"]
+PAGES = ["tour.md", "engine.md"]
 
 STEP = 1.25  # from one layer to the next
 LAYERS = [  # from the top: folder, what it does, what is in it

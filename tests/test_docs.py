@@ -153,6 +153,19 @@ def test_a_wrong_quotation_is_found_out():
     assert place_of(["y = x"], source, 2) is None
 
 
+# ----------------------------------------------------------------------------- the pictures
+
+
+def test_pictures_are_there_and_small_and_used():
+    used = set()
+    for page in PAGES.values():
+        for path in re.findall(r"!\[[^\]]+\]\((.*?)\)", page.read_text(encoding="utf-8")):
+            used.add((page.parent / path).resolve())
+    assert used == set((DOCS / "pictures").iterdir())
+    for picture in used:
+        assert picture.stat().st_size < 150_000, picture
+
+
 # ------------------------------------------------------------------ the reference is complete
 
 DIRECTIVE = re.compile(r"^::: (?P<path>[\w.]+)$(?P<options>(?:\n[ ].*)*)", re.MULTILINE)
