@@ -3,8 +3,6 @@
 import csv
 import os
 
-from ..plots.sheet import pyplot
-from ..plots.training import plot_history
 from .base import HOOKS, Callback
 
 WITHOUT_DISPLAY = ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template")  # of matplotlib
@@ -68,11 +66,14 @@ class LivePlot(Callback):
         self._figure = None
 
     def on_train_begin(self, logs=None):
-        self._pyplot = pyplot()  # its ImportError comes before the first epoch, not after
+        from ..plots import plot_history, sheet  # not above: plots know models, these callbacks
+
+        self._pyplot = sheet.pyplot()  # its ImportError comes before the first epoch, not after
+        self._plot_history = plot_history
 
     def on_epoch_done(self, epoch, logs=None):
         before = self._figure
-        self._figure = plot_history(self.model.history)[0].figure
+        self._figure = self._plot_history(self.model.history)[0].figure
         backend = self._pyplot.get_backend().lower()
         if self.display is False or backend in WITHOUT_DISPLAY:
             self._write()
