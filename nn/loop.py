@@ -62,17 +62,23 @@ class Interrupt:
 class Totals:
     """The mean of the loss over examples, and the metrics, over the batches so far.
 
-    The metrics are copies: an evaluation between two batches leaves those of the epoch alone.
+    The metrics are copies, so that an evaluation between two batches leaves those of the epoch
+    alone. They are made at the first batch, by which the loss "auto" tells them what labels are.
     """
 
     def __init__(self, metrics):
-        self._metrics = [(name, copy.copy(metric)) for name, metric in metrics]
+        self._originals, self._metrics = metrics, None
         self._count, self._loss = 0, 0.0
+
+    def _start(self):
+        self._metrics = [(name, copy.copy(metric)) for name, metric in self._originals]
         for _, metric in self._metrics:
             metric.reset_state()
 
     def add(self, loss, y, outputs):
         """Add a batch: its loss, labels and outputs."""
+        if self._metrics is None:
+            self._start()
         self._count += len(y)
         self._loss += loss.item() * len(y)
         for _, metric in self._metrics:
@@ -85,14 +91,17 @@ class Totals:
 
     def state(self):
         """What `restore` needs to go on from here."""
-        metrics = [_remembered(metric) for _, metric in self._metrics]
+        metrics = [_remembered(metric) for _, metric in self._metrics or ()]
         return {"count": self._count, "loss": self._loss, "metrics": metrics}
 
     def restore(self, state):
         """Go on from what `state` gave."""
         self._count, self._loss = state["count"], state["loss"]
-        for (_, metric), values in zip(self._metrics, state["metrics"]):
-            vars(metric).update(values)
+        if self._count:
+            self._start()
+        for (_, metric), values in zip(self._metrics or (), state["metrics"]):
+            own = _remembered(metric)  # a function is not, and stays
+            vars(metric).update({name: value for name, value in values.items() if name in own})
 
 
 def _remembered(metric):

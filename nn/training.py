@@ -89,6 +89,7 @@ class Model(Module):
         activation = self.last_activation() or pairing.made_by(outputs)
         name, self.loss_choice = pairing.choose(activation, units, y)
         self._loss = losses.get(name)
+        self._given = _Given(**{**self._given.settings, "loss": name})
         for _, metric in self._metrics:
             metric.fit_labels(metrics.FORM_OF_ACCURACY.get(pairing.accuracy_for(name)))
         return self.loss_choice

@@ -162,6 +162,22 @@ def test_what_early_stopping_remembers_is_taken_up(blobs, tmp_path, last):
         assert weights(model) == weights(whole)
 
 
+def test_a_loss_that_was_chosen_is_taken_up(blobs, tmp_path):
+    def new():
+        model = classifier()
+        model.compile("adam", "auto", ["accuracy", nn.metrics.F1Score()])
+        return model
+
+    whole = new()
+    expected = whole.fit(*blobs, **settings(blobs))
+    with pytest.raises(InterruptedError):
+        new().fit(*blobs, **settings(blobs), callbacks=SaveAt(tmp_path / "m", 1, 2))
+    model = nn.load(tmp_path / "m", {"Noise": Noise})
+    assert model.loss is nn.losses.sparse_categorical_crossentropy
+    assert model.fit(*blobs, **settings(blobs), resume=True).history == expected.history
+    assert weights(model) == weights(whole)
+
+
 class Indexed(list):
     """Batches by index."""
 
