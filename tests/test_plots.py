@@ -122,6 +122,7 @@ def test_all_activations_are_on_the_sheet_once():
     titles = [ax.get_title(loc="left").strip() for ax in axes]
     assert len(axes) == len(set(titles)) == len(functions)
     assert {"linear", "relu", "sigmoid", "softmax", "tanh"} <= set(titles)
+    assert len(plots.plot_activations(["relu", engine.relu])) == 1
     assert len(axes[0].figure.axes) == len(axes)  # no empty panel is left over
 
 
@@ -225,6 +226,7 @@ def test_labels_are_spread_within_the_axes(rng):
         assert np.array_equal(np.argsort(moved), np.argsort(places))
         assert (np.diff(np.sort(moved)) >= min(0.075, 1 / count) - 1e-9).all()
     np.testing.assert_array_equal(spread([0.9, 0.1], 0.075), [0.9, 0.1])  # nothing moves in vain
+    np.testing.assert_allclose(spread([0.5, 0.5], 0.1), [0.45, 0.55])
 
 
 # ------------------------------------------------------------------------------------ decisions
@@ -300,6 +302,14 @@ def test_predictions_begin_with_the_worst_mistake():
     assert len(plots.plot_predictions(model, images, [0, 1, 1, 0, 0])) == 5
 
 
+def test_a_mistake_comes_before_what_is_right_though_less_sure():
+    model = linear_model(np.eye(3), "softmax")
+    model = nn.Sequential([nn.Flatten(input_shape=(1, 3)), model])
+    images = np.log([[[0.55, 0.45, 1e-6]], [[0.4, 0.3, 0.3]]]).astype("float32")
+    titles = [ax.get_title() for ax in plots.plot_predictions(model, images[::-1], [0, 1])]
+    assert titles == ["✗ 0, 55% sure\nis 1 (45.0%)", "✓ 0, 40% sure"]
+
+
 def test_wrong_examples_labels_and_models():
     two = linear_model([[1.0], [1.0]], "sigmoid")
     x = np.zeros((4, 2), dtype="float32")
@@ -343,6 +353,17 @@ def test_model_is_drawn_with_shapes_and_parameters():
     assert lengths[0] / lengths[1] == pytest.approx(33 / 8)
 
 
+def test_shapes_go_on_after_a_model_within_a_model():
+    inner = nn.Sequential([nn.Dense(3, input_shape=(2, 5))])
+    shown = texts(plots.plot_model(nn.Sequential([inner, nn.Flatten(), nn.Dense(1)])))
+    assert [text for text in shown if text in ("2 x 5", "2 x 3", "6", "10", "1")] == [
+        "2 x 5",
+        "2 x 3",
+        "6",
+        "1",
+    ]
+
+
 def test_what_can_not_be_drawn_as_a_model():
     with pytest.raises(TypeError, match=r"plot_model: expected a Sequential, got Dense; .*graph"):
         plots.plot_model(nn.Dense(1))
@@ -373,6 +394,8 @@ def test_graphs_that_are_not_drawn():
         y = engine.sin(y)
     with pytest.raises(ValueError, match=r"at most 60 nodes, got 71; pass max_nodes=71, or .*dot"):
         plots.plot_graph(y)
+    with pytest.raises(ValueError, match=r"at most 70 nodes, got 71"):
+        plots.plot_graph(y, max_nodes=70)
     assert len(plots.plot_graph(y, {"x": x}, max_nodes=71).patches) == 71
 
 
@@ -400,6 +423,13 @@ def test_places_of_a_graph(rng):
 def test_a_chain_is_a_straight_line():
     places, _ = place([[], [0], [1], [2]])
     np.testing.assert_array_equal(places, [[0, 0], [0, 1], [0, 2], [0, 3]])
+
+
+def test_a_leaf_is_above_its_first_use():
+    places, routes = place([[], [0], [1], [], [2, 3]])
+    assert list(places[:, 1]) == [0, 1, 2, 2, 3]
+    assert sorted(places[2:4, 0]) == [-0.5, 0.5]
+    assert all(len(bends) == 0 for _, _, bends in routes)
 
 
 # ----------------------------------------------------------------------------------- matplotlib
