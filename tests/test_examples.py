@@ -135,6 +135,17 @@ def test_hessian(said):
     assert "times a vector: [2. 0.]" in out
 
 
+def test_char_mlp(said):
+    out = said("char_mlp.py")
+    loss, pairs = numbers(r"the loss is ([\d.]+): .* Counting pairs gives ([\d.]+), to guess", out)
+    assert loss < 2.3 < pairs < 2.45
+    assert "log 27 = 3.296" in out
+    invented = re.search(r"Invented: (.*)", out)[1].split(", ")
+    assert len(invented) == 12 and all(re.fullmatch("[a-z]+", name) for name in invented)
+    vowels, mixed = numbers(r"Two vowels lie ([\d.]+) apart, .* consonant ([\d.]+):", out)
+    assert vowels < 0.9 * mixed
+
+
 def test_mnist_reaches_93_percent_on_the_subset(said):
     out = said("mnist.py")
     assert "dense_4 (Dense)" in out
