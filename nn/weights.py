@@ -13,7 +13,7 @@ from engine import random
 
 from . import config, files
 from .loop import Stood
-from .module import zeros_as_weights
+from .module import Layer, zeros_as_weights
 from .state import names_in, pack, unpack
 
 SPARE = 2**20  # elements that a header may ask for beyond those in the file, to be told of them
@@ -77,7 +77,7 @@ def save(model, path):
     Raises TypeError for what can not be written as JSON, as a lambda; else as `save_weights`.
     """
     arrays = {f"model.{name}": array for name, array in _weights_of(model).items()}
-    about = {"format": MODEL, "model": config.to_config(model)}
+    about = {"format": MODEL, "model": config.to_config(model), "inputs": _inputs_of(model)}
     settings = model.compile_settings()
     if settings is not None:
         about["compiled"] = config.to_config(settings)
@@ -121,7 +121,9 @@ def _made(path, arrays, about, custom_objects, with_training):
     room = SPARE + sum(array.size for array in weights.values())
     with random.drawing_from(0), zeros_as_weights(room):  # no number is drawn for them
         model = config.from_config(about["model"], custom_objects)
-        model.ensure_built()
+        for name, module in model.named_modules():
+            if isinstance(module, Layer) and name in about["inputs"]:
+                module.ensure_built(tuple(about["inputs"][name]))
     _take_float_types(model, weights)
     named = names_in(about.get("optimizer")) | names_in(about.get("training"))
     rest = {name for name in arrays if not name.startswith("model.")}
@@ -138,6 +140,15 @@ def _made(path, arrays, about, custom_objects, with_training):
         if "training" in about:
             model.training_state = Stood(unpack(about["training"], arrays))
     return model
+
+
+def _inputs_of(model):
+    """The shapes that layers have learnt, by path: a constructor may not know them."""
+    return {
+        name: module.input_shape
+        for name, module in model.named_modules()
+        if isinstance(module, Layer) and module.input_shape is not None
+    }
 
 
 def _take_float_types(model, arrays):

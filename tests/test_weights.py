@@ -313,6 +313,28 @@ def test_a_module_that_is_met_twice_stays_one(tmp_path, digits):
     np.testing.assert_array_equal(other.predict(digits[0][:, 0]), model.predict(digits[0][:, 0]))
 
 
+class Residual(nn.Model):
+    """Layers that learn the shape of their input from the first one."""
+
+    def __init__(self, units):
+        self.units = units
+        self.first, self.second = nn.Dense(units, activation="tanh"), nn.Dense(units)
+
+    def forward(self, x):
+        hidden = self.first(x)
+        return hidden + self.second(hidden)
+
+
+def test_layers_that_learnt_their_shape_come_back(tmp_path, digits):
+    x = digits[0][:, 0]
+    model = Residual(4)
+    model.compile("sgd", "mse")
+    model.fit(x, x[:, :1] * np.ones(4, "float32"), verbose=0)
+    model.save(tmp_path / "m")
+    other = nn.load(tmp_path / "m", {"Residual": Residual})
+    np.testing.assert_array_equal(other.predict(x), model.predict(x))
+
+
 def test_own_names_do_not_hide_ours():
     def relu(x):
         return x * 0
