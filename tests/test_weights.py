@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import math
 import os
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 
 import engine
 import nn
-from nn import files
+from nn import files, loop, state
+from tests import fuzz_weights
 
 
 def net(units=4, dtype=None, **settings):
@@ -411,3 +413,153 @@ def test_configs_hold_arrays_and_dicts():
     layer = nn.from_config(nn.to_config(Scale(np.arange(3.0))), {"Scale": Scale})
     np.testing.assert_array_equal(layer.factor, [0, 1, 2])
     assert nn.from_config(nn.to_config(Scale({1: "a"})), {"Scale": Scale}).factor == {1: "a"}
+
+
+# ------------------------------------------------------------------------- what each refusal says
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A whole model's file as bytes, and its header."""
+    content = fuzz_weights.model_file(str(tmp_path_factory.mktemp("saved") / "m"))
+    return content, json.loads(content[8 : fuzz_weights.header_end(content)])
+
+
+def with_about(content, header, change):
+    about = json.loads(header["__metadata__"]["hotgrad"])
+    change(about)
+    return {**header, "__metadata__": {"hotgrad": json.dumps(about, separators=(",", ":"))}}
+
+
+FIRST = "model.layers.0.bias"
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda c, h: {**h, FIRST: h[FIRST] | {"dtype": "BF16"}}, "has an unknown dtype, 'BF16'"),
+        (lambda c, h: {**h, FIRST: h[FIRST] | {"shape": [5]}}, "is damaged: "),
+        (lambda c, h: {**h, "deep": json.loads("[" * 80 + "]" * 80)}, "nested deeper than 64"),
+        (lambda c, h: {**h, "__metadata__": {"other": fuzz_sealed()}}, "no metadata 'hotgrad'"),
+        (lambda c, h: [h], "expected the header to be a JSON object"),
+        (
+            lambda c, h: with_about(c, h, lambda a: a.update(model=3)),
+            "there is no model to be made from its header",
+        ),
+        (
+            lambda c, h: with_about(
+                c, h, lambda a: a["model"]["config"]["layers"][0]["config"].update(units=10**9)
+            ),
+            r"dense: kernel of shape \(3, 1000000000\) is more than what there is to load",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_header_is_told(tmp_path, saved, change, message):
+    content, header = saved
+    text = json.dumps(change(content, header), separators=(",", ":")).encode()
+    path = tmp_path / "m"
+    path.write_bytes(fuzz_weights.sealed(fuzz_weights.with_header(content, text)))
+    with pytest.raises(ValueError, match=message):
+        nn.load(path)
+
+
+def fuzz_sealed():
+    """Text in which a checksum has its place."""
+    return json.dumps({"sha256": files.NO_DIGEST}, separators=(",", ":"))
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda c: c[:5], "is damaged or no safetensors file: it says that its header is of "),
+        (lambda c: b"\xff" * 8 + c[8:], "header is of 18,446,744,073,709,551,615 bytes, and it"),
+        (lambda c: c[:-1], "is damaged: its content is not what its checksum tells"),
+        (lambda c: fuzz_weights.flipped(c, len(c) - 1, 0), "is not what its checksum tells"),
+        (
+            lambda c: fuzz_weights.sealed(
+                fuzz_weights.with_header(c, c[8 : fuzz_weights.header_end(c)].rstrip()[:-1])
+            ),
+            "the header can not be read",
+        ),
+        (
+            lambda c: fuzz_weights.sealed(
+                fuzz_weights.with_header(
+                    c, c[8 : fuzz_weights.header_end(c)].rstrip()[:-1] + b',"a":1,"a":2}'
+                )
+            ),
+            "the header can not be read: it has several 'a'",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_told(tmp_path, saved, change, message):
+    path = tmp_path / "m"
+    path.write_bytes(change(saved[0]))
+    with pytest.raises(ValueError, match=message):
+        nn.load(path)
+
+
+def test_limits_of_a_header(tmp_path, saved, monkeypatch):
+    path = tmp_path / "m"
+    path.write_bytes(saved[0])
+    monkeypatch.setattr(files, "MAX_ITEMS", 10)
+    with pytest.raises(ValueError, match="the header has more than 10 items"):
+        nn.load(path)
+    monkeypatch.setattr(files, "MAX_HEADER", 100)
+    with pytest.raises(ValueError, match="the header is longer than 100 bytes"):
+        nn.load(path)
+    with pytest.raises(ValueError, match="the header would be longer than 100 bytes"):
+        net().save_weights(path)
+    assert path.read_bytes() == saved[0]
+
+
+def test_a_header_that_asks_for_too_much_memory_is_an_error(tmp_path):
+    class Greedy(nn.Layer):
+        def __init__(self):
+            super().__init__()
+            raise MemoryError
+
+    path = tmp_path / "m"
+    config = {"class": "Greedy", "config": {}, "own": True}
+    files.write(path, {}, {"format": "hotgrad model 1", "model": config, "inputs": {}})
+    with pytest.raises(ValueError, match="asks for more memory than there is"):
+        nn.load(path, {"Greedy": Greedy})
+
+
+def test_state_of_callbacks_that_can_not_be_saved_is_named(tmp_path, digits):
+    class Bad(nn.Callback):
+        def state_dict(self):
+            return {"handle": object()}
+
+    model = compiled()
+    model.fit(*digits, verbose=0, callbacks=Bad())
+    message = r"training.callbacks.0.state.handle: expected numbers, strings and arrays, got object"
+    with pytest.raises(TypeError, match=message):
+        model.save(tmp_path / "m")
+    assert os.listdir(tmp_path) == []
+
+
+def test_state_of_another_form_is_an_error():
+    with pytest.raises(ValueError, match=r"expected the state of a training, got {'epoch': 3}"):
+        loop.Stood({"epoch": 3})
+    for packed in ({"else": 3}, {"dict": 3}, {"tensor": "missing"}, {"tuple": 3}):
+        with pytest.raises(ValueError, match=r"the saved state holds \{.*, which is no state"):
+            state.unpack(packed, {})
+
+
+def test_state_comes_back():
+    value = {"a": [1, 2.5, None, "b", True], 3: (np.arange(3), [np.float32(2)]), "n": math.inf}
+    arrays = {}
+    packed = json.loads(json.dumps(state.pack(value, "s", arrays)))
+    other = state.unpack(packed, arrays)
+    np.testing.assert_array_equal(other.pop(3)[0], value.pop(3)[0])
+    assert other == value
+    assert list(arrays) == ["s.3.0"]
+    assert state.names_in(packed) == {"s.3.0"}
+
+
+def test_state_that_can_not_be_used_is_an_error(digits):
+    model = compiled()
+    model.fit(*digits, verbose=0)
+    model.training_state.state()["random"] = {"bit_generator": "none"}
+    with pytest.raises(ValueError, match="fit: what the training stood at can not be used: "):
+        model.fit(*digits, verbose=0, epochs=2, resume=True)
