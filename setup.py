@@ -36,6 +36,7 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     license_files=["LICENSE"],
+    entry_points={"console_scripts": ["hotgrad = nn.cli:main"]},
     python_requires=">=3.11",
     packages=find_packages(include=["engine", "engine.*", "nn", "nn.*"]),
     package_data={"nn.datasets": ["data/*.csv", "data/*.gz", "data/*.txt", "data/README.md"]},

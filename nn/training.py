@@ -24,6 +24,7 @@ class Model(Module):
     _first_batch = None  # looks at the first batch of data, before it is used
     loss_choice = None  # a sentence: which loss was chosen for "auto", and why
     _regularized = None  # whether there is a regularizer; None: to be found out
+    notes = None  # of one's own: numbers, texts, arrays, lists and dicts, saved with the model
     stop_training = False  # a callback sets it to end the training after the current batch
 
     current_batch = None  # (x, y, sample_weight) of the step that `fit` is at, for callbacks

@@ -1,8 +1,9 @@
 """Saving: the weights of a model, or the whole of it with its training, in one safetensors file.
 
 A whole model is its configuration and compile settings, as JSON in the header; its weights, as the
-tensors "model.<path>"; what the optimizer remembers, as "optimizer.<slot>"; and where the training
-stands. `nn.files` has the file and its checksum, `nn.config` the JSON. No file can run code.
+tensors "model.<path>"; what the optimizer remembers, as "optimizer.<slot>"; where the training
+stands; and the model's `notes`. `nn.files` has the file and its checksum, `nn.config` the JSON. No
+file can run code.
 """
 
 import os
@@ -78,6 +79,8 @@ def save(model, path):
     """
     arrays = {f"model.{name}": array for name, array in _weights_of(model).items()}
     about = {"format": MODEL, "model": config.to_config(model), "inputs": _inputs_of(model)}
+    if model.notes is not None:
+        about["notes"] = pack(model.notes, "notes", arrays)
     settings = model.compile_settings()
     if settings is not None:
         about["compiled"] = config.to_config(settings)
@@ -125,13 +128,16 @@ def _made(path, arrays, about, custom_objects, with_training):
             if isinstance(module, Layer) and name in about["inputs"]:
                 module.ensure_built(tuple(about["inputs"][name]))
     _take_float_types(model, weights)
-    named = names_in(about.get("optimizer")) | names_in(about.get("training"))
+    parts = (about.get(part) for part in ("notes", "optimizer", "training"))
+    named = set().union(*map(names_in, parts))
     rest = {name for name in arrays if not name.startswith("model.")}
     problems = _differences(_weights_of(model), weights)
     problems += [f"missing {name}" for name in named - rest]
     problems += [f"unexpected {name}" for name in rest - named]
     _require_none(path, problems)
     model.load_state_dict(weights)
+    if "notes" in about:
+        model.notes = unpack(about["notes"], arrays)
     if with_training and "compiled" in about:
         model.compile(**config.from_config(about["compiled"], custom_objects))
         if "optimizer" in about:

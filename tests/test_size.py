@@ -20,6 +20,7 @@ BUDGETS = {
     "engine/ops": (1350, "some 170 rows of 2 to 8 lines, and their checks of what they are given"),
     "engine/kernels": (1700, "GEMM, vectors and their formulas, softmax, updates, the build"),
     "nn": (3500, "models, training, losses, optimizers, saving: no gradient formula, no kernel"),
+    "nn/cli": (750, "the command line: options, tables in CSV, and what it says of them"),
     "nn/callbacks": (450, "what a training calls: stopping, saving, telling"),
     "nn/losses": (700, "a formula and the checks of its labels, some 15 times"),
     "nn/metrics": (600, "numbers that people read, gathered over batches"),

@@ -90,6 +90,19 @@ def test_a_whole_model_comes_back(tmp_path, digits):
     assert weights.predict(digits[0]).shape == (40, 2)
 
 
+def test_notes_come_back_and_are_checked(tmp_path):
+    model = net()
+    model.notes = {"classes": ["a", "b"], "mean": np.array([1.5, 2.5]), "share": 0.25}
+    model.save(tmp_path / "m")
+    notes = nn.load(tmp_path / "m").notes
+    assert notes.pop("mean").tolist() == [1.5, 2.5]
+    assert notes == {"classes": ["a", "b"], "share": 0.25}
+    model.notes = {"classes": {1, 2}}
+    with pytest.raises(TypeError, match=r"notes\.classes: expected numbers, .* got set"):
+        model.save(tmp_path / "m")
+    assert nn.load(tmp_path / "m").notes["classes"] == ["a", "b"]
+
+
 def test_equal_trainings_give_equal_files(tmp_path, digits):
     for name in "ab":
         model = compiled()

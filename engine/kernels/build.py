@@ -24,9 +24,8 @@ def build(say=print):
         for kind in TYPES:
             begin = time.perf_counter()
             before = compilations()
-            arguments, _ = normalize_signature(re.sub(r"\bT\b", kind, prototype))
-            # As a tuple, which is what a call compiles for: Numba's cache keeps what it is given.
-            dispatcher.compile(tuple(arguments))
+            # Of a tuple, which is what a call compiles for: Numba's cache keeps what it is given.
+            dispatcher.compile(arguments_of(prototype, kind))
             if compilations() > before:
                 built += 1
                 name = f"{dispatcher.__module__}.{dispatcher.__qualname__}"
@@ -36,6 +35,24 @@ def build(say=print):
         f"{built} of {total} kernels compiled in {time.perf_counter() - start:.1f} s, "
         f"{total - built} were up to date"
     )
+
+
+def pending():
+    """The (name, type) pairs of which the cache has no machine code for this CPU and Numba."""
+    load_all()
+    missing = []
+    for dispatcher, prototype in KERNELS:
+        for kind in TYPES:
+            context = dispatcher.targetdescr.target_context
+            if dispatcher._cache.load_overload(arguments_of(prototype, kind), context) is None:
+                missing.append((dispatcher.__qualname__, kind))
+    return missing
+
+
+def arguments_of(prototype, kind):
+    """The types of a kernel's arguments, as the tuple that a call compiles for."""
+    arguments, _ = normalize_signature(re.sub(r"\bT\b", kind, prototype))
+    return tuple(arguments)
 
 
 def load_all():

@@ -31,7 +31,7 @@ def tile_shapes(target):
     on ARM, where it is four. The last, of one row, is long: memory is read faster in long runs.
     """
     triple, cpu, features = target
-    widest = _widest_register(triple, cpu, features)
+    widest = widest_register(triple, cpu, features)
     if widest == "zmm":
         return (8, 3), (4, 3), (1, 8)
     if widest == "ymm" or triple.startswith(("aarch64", "arm64")):
@@ -39,7 +39,7 @@ def tile_shapes(target):
     return (2, 1), (1, 2)
 
 
-def _widest_register(triple, cpu, features):
+def widest_register(triple, cpu, features):
     # A feature may come with the CPU's name or without it: LLVM is asked for what it would use.
     vector = "<16 x float>"
     probe = f"define {vector} @f({vector} %x) {{\n%y = fadd {vector} %x, %x\nret {vector} %y\n}}"
