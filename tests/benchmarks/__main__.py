@@ -19,6 +19,7 @@ PARTS = {
     "start": "importing, and the first training step",
     "scaling": "two threads beside one",
     "exactness": "the same bits for any number of threads, and errors beside OpenBLAS's",
+    "sequential": "a step by Sequential beside the same net by hand",
     "overhead": "what recording and walking back cost per operation",
 }
 
