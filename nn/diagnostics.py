@@ -161,9 +161,9 @@ class Diagnostics(Callback):
     def _find_nan(self, batch):
         layer, cause = self._cause_of_nan()
         where = f"batch {batch + 1} of epoch {self._epoch}"
+        self.model.optimizer.zero_grad()  # without a gradient no weight moves
         end = ""
         if self.stop_on_nan:
-            self.model.optimizer.zero_grad()  # without a gradient no weight moves
             self.model.stop_training = True
             end = " The training ends here, with the weights as they were before this batch."
         text = f"the gradient is not finite at {where}: {cause}.{end}"
@@ -185,8 +185,6 @@ class Diagnostics(Callback):
         except AnomalyError as error:
             layer = _layer_in(error.__traceback__)
             return layer, f"{f'in {layer}, ' if layer else ''}{error}"
-        finally:
-            self.model.optimizer.zero_grad()
         return "", "made again, the step is finite: an earlier gradient was still there"
 
 

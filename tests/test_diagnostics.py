@@ -58,13 +58,13 @@ def test_a_unit_that_fires_once_in_an_epoch_is_alive(data):
     x, y = data
     x = np.abs(x)
     x[:, 0] = 0
-    x[300, 0] = 1  # the only example for which the first unit fires
+    x[100, 0] = 1  # the only example for which the first unit fires
     model = net(nn.Dense(2, activation="relu", input_shape=(6,), name="hidden"), nn.Dense(1))
     model.ensure_built()
     model.layers[0].kernel.data[...] = [[1, 0], *[[0, 1]] * 5]
     model.layers[0].trainable = False
     diagnostics = diagnosed(model, x, y, shuffle=False)
-    assert [record["dead"] for record in records_of(diagnostics, "hidden")] == [0.5] * 9 + [0]
+    assert [record["dead"] for record in records_of(diagnostics, "hidden")] == [0.5] * 3 + [0] * 7
     assert not any(kind == "dead" for kind, _ in found(diagnostics))
 
 
@@ -204,6 +204,20 @@ def test_a_nan_of_a_layer_names_the_layer(data):
     assert "in logs, log made the first nan" in finding.text
 
 
+class Dice(nn.Layer):
+    """Puts out nan when the number that it draws is below 0.5."""
+
+    def forward(self, x):
+        return x * engine.sqrt(engine.random.generator().random() - 0.5)
+
+
+def test_the_step_is_made_again_with_the_same_random_numbers(data):
+    model = net(nn.Dense(4, input_shape=(6,)), Dice(), nn.Dense(1))
+    diagnostics = diagnosed(model, *data, epochs=20)
+    (finding,) = [f for f in diagnostics.findings if f.kind == "nan"]
+    assert "in dice, sqrt made the first nan" in finding.text
+
+
 def test_what_was_broken_before_is_said_to_be(data):
     x, y = data
     model = net(nn.Dense(4, input_shape=(6,), name="first"), nn.Dense(1))
@@ -262,7 +276,8 @@ def test_looking_changes_nothing(data):
     runs = []
     for diagnose in (False, True):
         engine.seed(4)
-        model = net(nn.Dense(8, activation="relu", input_shape=(6,)), nn.Dense(1))
+        layers = nn.Dense(8, activation="relu", input_shape=(6,)), nn.Dropout(0.5), nn.Dense(1)
+        model = net(*layers)
         model.fit(*data, epochs=2, verbose=0, diagnose=diagnose)
         runs.append(b"".join(p.numpy().tobytes() for p in model.parameters()))
         assert all(module._forward_hooks is None for module in model.modules())
@@ -272,3 +287,19 @@ def test_looking_changes_nothing(data):
 def test_errors():
     with pytest.raises(ValueError, match="Diagnostics: expected samples to be an integer"):
         Diagnostics(samples=0)
+
+
+def test_what_was_seen_is_kept_with_a_checkpoint(data, tmp_path):
+    model = net(nn.Dense(8, activation="relu", input_shape=(6,)), nn.Dense(1))
+    model.ensure_built()
+    model.layers[0].bias.data[...] = -100
+    first = diagnosed(model, *data, epochs=1)
+    model.save(tmp_path / "model")
+    rest = Diagnostics(verbose=0)
+    model = nn.load(tmp_path / "model")
+    model.fit(*data, verbose=0, epochs=2, callbacks=rest, resume=True)
+    assert rest.records[: len(first.records)] == first.records
+    assert {record["epoch"] for record in rest.records} == {1, 2}
+    assert [f for f in rest.findings if f.kind == "dead"] == [
+        f for f in first.findings if f.kind == "dead"
+    ]
