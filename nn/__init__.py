@@ -11,6 +11,7 @@ from . import (
     pairing,
     plots,
     regularizers,
+    schedules,
 )
 from .callbacks import Callback, History
 from .config import from_config, from_json, to_config, to_json

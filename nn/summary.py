@@ -147,7 +147,7 @@ def _print_totals(model, rows, print_fn):
         print_fn(f"{name}: {count:,} parameters, {_bytes_text(_size(part))}")
     optimizer = getattr(model, "_optimizer", None)
     if hasattr(optimizer, "state_dict") and trainable:
-        print_fn(f"optimizer: {_bytes_text(_optimizer_size(optimizer, trainable))}")
+        print_fn(f"optimizer: {_bytes_text(_optimizer_size(optimizer, model))}")
     leaves = [row for row in rows if not row.is_container]
     if any(row.output is not None for row in leaves):
         known = [row.flops for row in leaves if row.flops is not None]
@@ -156,10 +156,10 @@ def _print_totals(model, rows, print_fn):
         print_fn(f"one example: outputs of {memory}, {least}{_count_text(sum(known))} FLOPs")
 
 
-def _optimizer_size(optimizer, parameters):
+def _optimizer_size(optimizer, model):
     if optimizer.parameters is None:  # one like it, as it will be from the first step on
         optimizer = copy.deepcopy(optimizer)
-        optimizer.bind(parameters)
+        optimizer.bind(model)
     return sum(getattr(value, "nbytes", 0) for value in optimizer.state_dict().values())
 
 

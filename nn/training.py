@@ -246,7 +246,7 @@ class Model(Module):
         if first.waits:
             first.look(self, x, y, outputs)
         if self._optimizer.parameters is None:
-            self._optimizer.bind(self.trainable_parameters())
+            self._optimizer.bind(self)
             self._regularized = None
         loss = self._loss_of(y, outputs, weight)
         loss.backward()

@@ -141,7 +141,7 @@ def _made(path, arrays, about, custom_objects, with_training):
     if with_training and "compiled" in about:
         model.compile(**config.from_config(about["compiled"], custom_objects))
         if "optimizer" in about:
-            model.optimizer.bind(model.trainable_parameters())
+            model.optimizer.bind(model)
             model.optimizer.load_state_dict(unpack(about["optimizer"], arrays))
         if "training" in about:
             model.training_state = Stood(unpack(about["training"], arrays))

@@ -111,20 +111,60 @@ def sparse_cross_entropy_grad(g, logits, labels):
 # ------------------------------------------------------------------- one step of an optimizer
 
 
-def sgd(p, g, learning_rate):
-    return (wide(p) - learning_rate * wide(g),)
+# Each takes the parameter, its gradient, a dict of what it remembers, and the number of the update,
+# from 1; the settings are those of the optimizer. It returns the parameter.
 
 
-def momentum(p, g, velocity, learning_rate, momentum, nesterov):
-    v = momentum * wide(velocity) - learning_rate * wide(g)
-    return wide(p) + (momentum * v - learning_rate * wide(g) if nesterov else v), v
+def sgd(p, g, memory, t, learning_rate, momentum=0.0, nesterov=False):
+    v = memory["velocity"] = momentum * memory.get("velocity", 0) - learning_rate * g
+    return p + (momentum * v - learning_rate * g if nesterov else v)
 
 
-def adam(p, g, mean, variance, learning_rate, beta1, beta2, epsilon, step):
-    m = beta1 * wide(mean) + (1 - beta1) * wide(g)
-    v = beta2 * wide(variance) + (1 - beta2) * wide(g) ** 2
-    rate = learning_rate * np.sqrt(1 - beta2**step) / (1 - beta1**step)
-    return wide(p) - rate * m / (np.sqrt(v) + epsilon), m, v
+def _moments(g, memory, beta_1, beta_2):
+    memory["mean"] = beta_1 * memory.get("mean", 0) + (1 - beta_1) * g
+    memory["variance"] = beta_2 * memory.get("variance", 0) + (1 - beta_2) * g**2
+    return memory["mean"], memory["variance"]
+
+
+def adam(p, g, memory, t, learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-7, amsgrad=False):
+    m, v = _moments(g, memory, beta_1, beta_2)
+    if amsgrad:
+        v = memory["greatest"] = np.maximum(memory.get("greatest", 0), v)
+    rate = learning_rate * np.sqrt(1 - wide(beta_2) ** t) / (1 - wide(beta_1) ** t)
+    return p - rate * m / (np.sqrt(v) + epsilon)
+
+
+def nadam(p, g, memory, t, learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
+    m, v = _moments(g, memory, beta_1, beta_2)
+    u = beta_1 * (1 - 0.5 * wide(0.96) ** np.arange(1, t + 2))
+    m_hat = u[t] * m / (1 - u.prod()) + (1 - u[t - 1]) * g / (1 - u[:t].prod())
+    return p - learning_rate * m_hat / (np.sqrt(v / (1 - wide(beta_2) ** t)) + epsilon)
+
+
+def rmsprop(p, g, memory, t, learning_rate, rho=0.9, momentum=0.0, epsilon=1e-7, centered=False):
+    m, v = _moments(g, memory, rho, rho)
+    divisor = np.sqrt((v - m**2 if centered else v) + epsilon)
+    step = memory["step"] = momentum * memory.get("step", 0) + learning_rate * g / divisor
+    return p - step
+
+
+def adagrad(p, g, memory, t, learning_rate, initial_accumulator_value=0.1, epsilon=1e-7):
+    total = memory["total"] = memory.get("total", initial_accumulator_value) + g**2
+    return p - learning_rate * g / np.sqrt(total + epsilon)
+
+
+def adadelta(p, g, memory, t, learning_rate, rho=0.95, epsilon=1e-7):
+    square = memory["square"] = rho * memory.get("square", 0) + (1 - rho) * g**2
+    past = memory.get("step", 0)
+    step = np.sqrt(past + epsilon) / np.sqrt(square + epsilon) * g
+    memory["step"] = rho * past + (1 - rho) * step**2
+    return p - learning_rate * step
+
+
+def lion(p, g, memory, t, learning_rate, beta_1=0.9, beta_2=0.99):
+    m = memory.get("mean", 0)
+    memory["mean"] = beta_2 * m + (1 - beta_2) * g
+    return p - learning_rate * np.sign(beta_1 * m + (1 - beta_1) * g)
 
 
 # ---------------------------------------------------------------------------- matrix product

@@ -11,6 +11,7 @@ import pytest
 
 import engine
 from engine.kernels import _jit, build, elementwise, gemm, softmax, update
+from engine.kernels.bundle import Bundle
 
 ROOT = Path(__file__).parent.parent
 
@@ -151,9 +152,10 @@ def everything(rng):
     b = rng.normal(size=(300, 257)).astype("float32")
     logits = rng.normal(size=(600, 150)).astype("float32")
     labels = rng.integers(0, 150, 600)
-    p, m, v = (rng.uniform(size=200_000).astype("float32") for _ in range(3))
-    g = rng.normal(size=200_000).astype("float32")
-    update.adam(p, g, m, v, 0.01, 0.9, 0.999, 1e-7, 3)
+    p, g = rng.normal(size=(2, 200_000)).astype("float32")
+    bundle = Bundle([p.shape], p.dtype, [0], update.RULES["adam"].slots)
+    rates = np.array([[1, np.inf, 0.01, 0.1, 0.001, 1e-7, 0, 0]])
+    update.move(bundle, "adam", [p, g], rates, np.ones(1))
     results = [
         gemm.matmul(a, b),
         gemm.matmul(a.T, gemm.matmul(a, b)),
@@ -162,6 +164,7 @@ def everything(rng):
         softmax.sparse_cross_entropy(logits, labels),
         elementwise.tanh(g),
         p,
+        update.squares(bundle, [p, g]),
     ]
     return [result.tobytes() for result in results]
 

@@ -1,9 +1,9 @@
-"""The vector kernels: functions, softmax and cross-entropies, updates, against their twins."""
+"""The vector kernels: functions, softmax and cross-entropies, against their twins."""
 
 import numpy as np
 import pytest
 
-from engine.kernels import _jit, elementwise, softmax, update
+from engine.kernels import _jit, elementwise, softmax
 
 from . import naive
 
@@ -314,82 +314,6 @@ def test_no_rows_and_no_columns(dtype):
     assert softmax.sparse_cross_entropy(np.zeros((0, 3), dtype), np.zeros(0, np.int64)).size == 0
 
 
-# ----------------------------------------------------------------------------------- updates
-
-UPDATES = [
-    ("sgd", 0, (0.1,)),
-    ("momentum", 1, (0.1, 0.9, False)),
-    ("momentum", 1, (0.1, 0.9, True)),
-    ("adam", 2, (1e-3, 0.9, 0.999, 1e-7, 1)),
-    ("adam", 2, (1e-2, 0.8, 0.9, 1e-3, 1000)),
-]
-
-
-def update_samples(states, shape, dtype, seed=0):
-    """Parameter, gradient and state; the last state, Adam's variance, may not be negative."""
-    rng = np.random.default_rng(seed)
-    return [
-        np.abs(rng.normal(size=shape)).astype(dtype)
-        if i == 3
-        else rng.normal(size=shape).astype(dtype)
-        for i in range(2 + states)
-    ]
-
-
-@pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("name, states, rates", UPDATES)
-def test_updates_at_every_size(name, states, rates, dtype):
-    for size in SIZES:
-        arrays = update_samples(states, size, dtype)
-        expected = getattr(naive, name)(*arrays, *rates)
-        gradient = arrays[1].copy()
-        fenced = []  # each between elements that nobody may write to
-        for array in arrays:
-            buffer = np.full(size + 2, 77, dtype)
-            buffer[1:-1] = array
-            fenced.append(buffer)
-        assert getattr(update, name)(*(buffer[1:-1] for buffer in fenced), *rates) is None
-        assert all(buffer[0] == 77 and buffer[-1] == 77 for buffer in fenced)
-        np.testing.assert_array_equal(fenced[1][1:-1], gradient)
-        eps = np.finfo(dtype).eps
-        for buffer, exact in zip([fenced[0], *fenced[2:]], expected):
-            np.testing.assert_allclose(
-                buffer[1:-1], exact.astype(dtype), rtol=8 * eps, atol=4 * eps
-            )
-
-
-@pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("name, states, rates", UPDATES)
-def test_updates_take_any_gradient_but_only_arrays_that_can_be_written(name, states, rates, dtype):
-    function = getattr(update, name)
-    p, g, *state = update_samples(states, (6, 10), dtype)
-    function(*(expected := [p.copy(), g, *(s.copy() for s in state)]), *rates)
-    for gradient in layouts(g):
-        arrays = [p.copy(), gradient, *(s.copy() for s in state)]
-        function(*arrays, *rates)
-        for i in (0, *range(2, 2 + states)):
-            assert arrays[i].tobytes() == expected[i].tobytes()
-    for i in (0, *range(2, 2 + states)):
-        for bad in layouts(p)[1:]:
-            arrays = [p.copy(), g, *(s.copy() for s in state)]
-            arrays[i] = bad
-            with pytest.raises(ValueError, match="expected a C-contiguous, writable array"):
-                function(*arrays, *rates)
-    with pytest.raises(ValueError, match=r"of shape \(6, 10\).*got shape \(60,\)"):
-        function(p.reshape(-1), g, *state, *rates)
-
-
-@pytest.mark.parametrize("dtype", FLOATS)
-def test_adam_follows_the_published_form_for_many_steps(dtype, rng):
-    p, mean, variance = rng.normal(size=5).astype(dtype), np.zeros(5, dtype), np.zeros(5, dtype)
-    exact = [naive.wide(p), naive.wide(mean), naive.wide(variance)]
-    for step in range(1, 101):
-        g = rng.normal(size=5).astype(dtype)
-        update.adam(p, g, mean, variance, 0.01, 0.9, 0.999, 1e-7, step)
-        exact = naive.adam(exact[0], g, exact[1], exact[2], 0.01, 0.9, 0.999, 1e-7, step)
-    np.testing.assert_allclose(p, exact[0].astype(dtype), rtol=100 * np.finfo(dtype).eps)
-
-
 # ----------------------------------------------------------------------------------- threads
 
 
@@ -416,14 +340,6 @@ def big_calls(dtype):
             softmax.dense_cross_entropy_grad(g, x, t),
         ],
     )
-    for name, states, rates in UPDATES:
-
-        def step(name=name, states=states, rates=rates):
-            arrays = update_samples(states, BOUND + 5, dtype)
-            getattr(update, name)(*arrays, *rates)
-            return arrays
-
-        yield name, step
 
 
 @pytest.mark.parametrize("dtype", FLOATS)

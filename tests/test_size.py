@@ -26,6 +26,7 @@ BUDGETS = {
     "nn/metrics": (600, "numbers that people read, gathered over batches"),
     "nn/plots": (800, "pictures, which are for the most part placing of text and lines"),
     "nn/layers": (1000, "a constructor, a forward, and what it says when it is misused, each"),
+    "nn/optimizers": (650, "eight rules in numbers, and groups, clipping, averages and state"),
     "nn/datasets": (500, "MNIST in three forms, and the sets that come with the package"),
 }
 LONGER_FUNCTIONS = {

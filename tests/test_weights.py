@@ -242,18 +242,26 @@ def test_json_of_a_model(digits):
 
 NEEDED = {  # by constructors that have parameters without defaults
     "activation": "relu",
+    "boundaries": [2, 5],
+    "decay_rate": 0.5,
+    "decay_steps": 10,
     "dims": (2, 1),
+    "first_decay_steps": 10,
     "function": nn.activations.linear,
+    "initial_learning_rate": 0.2,
     "input_dim": 3,
     "layers": [nn.Dense(2)],
     "learning_rate": 0.1,
+    "max_learning_rate": 0.5,
     "num_classes": 3,
     "output_dim": 2,
     "rate": 0.25,
     "scale": 2.0,
     "stddev": 0.5,
     "target_shape": (2, 3),
+    "total_steps": 20,
     "units": 4,
+    "values": [0.3, 0.2, 0.1],
 }
 BASES = ("Layer", "Loss", "Metric", "Initializer", "Regularizer", "Optimizer")
 BASES = (*BASES, "LearningRateSchedule")

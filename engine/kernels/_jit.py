@@ -91,11 +91,11 @@ def launch(big_kernel, *args):
     """
     if _threads > 1 and _pool.acquire(blocking=False):
         try:
-            big_kernel(*args, _threads)
+            return big_kernel(*args, _threads)
         finally:
             _pool.release()
     else:
-        big_kernel(*args, 1)
+        return big_kernel(*args, 1)
 
 
 def _single_threaded_child():

@@ -1,154 +1,285 @@
-"""The optimizer's step: parameters and their running means, updated in place in one pass.
+"""The optimizer's step: a rule is a formula on vectors; one launch moves all parameters by it.
 
-Each function takes arrays of one dtype and shape, the hyperparameters as Python floats, and writes
-into every array but the gradient. An array that a kernel cannot write to in place (not
-C-contiguous, or read-only) raises ValueError: updating a copy of it would do nothing, silently.
+A rule says what becomes of a parameter, and of what is remembered of it (its slots), by one
+gradient. Before the rule, and in the same pass, the gradient is scaled and clipped and the
+parameter decays:
+
+    gradient  = clip(scale gradient, -limit, limit)
+    parameter = decay parameter
+
+Which numbers a rule takes is in its formula, what they are made of in `nn.optimizers`.
 """
 
-import math
+import inspect
 
+import numpy as np
 from numba import prange
+from numba.core import cgutils, types
+from numba.extending import intrinsic
 
-from ._jit import inner, kernel, launch, plain
-from .vmath import compute, formula, lanes, load, share, store
+from ._jit import inner, kernel
+from .bundle import CHUNK, GROUP, SIZE, START, arrays_at, collect, part_of
+from .vmath import (
+    Lanes,
+    LanesType,
+    as_lanes,
+    compute,
+    emit_load,
+    emit_store,
+    first,
+    formula,
+    lanes,
+    load,
+    maximum,
+    minimum,
+    one_hot,
+)
 
-# Elements from which on threads pay: with two, there, adam takes 0.77 and sgd 1.07 of the time of
-# one.
-PARALLEL = 1 << 15
+# Columns of the rates, which have a row for each group; the numbers of the rule follow.
+DECAY, LIMIT, NUMBERS = range(3)
+WIDTH = NUMBERS + 6  # the most numbers that a rule takes are six: see `move_chunks`
 
-
-@formula
-def descended(p, g, learning_rate):
-    return p - learning_rate * g
-
-
-@formula
-def accelerated(velocity, g, learning_rate, momentum):
-    return momentum * velocity - learning_rate * g
-
-
-@formula
-def blended(mean, g, weight):
-    return mean + weight * (g - mean)
-
-
-@formula
-def adapted(p, mean, variance, rate, epsilon):
-    return p - rate * mean / (variance.call("sqrt") + epsilon)
+RULES = {}
 
 
-# ----------------------------------------------------------------------------------- kernels
+class Rule:
+    """A formula of a parameter, its gradient, its slots and numbers; and its kernel."""
+
+    def __init__(self, formula, slots):
+        self.formula, self.slots = formula, slots
+        self.numbers = len(inspect.signature(formula).parameters) - 2 - len(slots)
+        self.kernel = _mover(formula.__name__, 2 + len(slots))
+
+
+def rule(*slots):
+    """Declare a rule with slots of these names; the formula returns parameter and slots anew."""
+
+    def declare(formula):
+        RULES[formula.__name__] = Rule(formula, slots)
+        return formula
+
+    return declare
+
+
+# ------------------------------------------------------------------------------- the kernels
+
+
+@intrinsic(prefer_literal=True)
+def move_block(typingctx, name, arrays, at, count, scale, numbers):
+    """One vector of each array, from `at` on, as the rule (its name is a literal) has it."""
+
+    def codegen(context, builder, signature, args):
+        lanes_type = LanesType(arrays.dtype.dtype)
+        rule = RULES[name.literal_value]
+
+        def fill(value):
+            return Lanes(builder, as_lanes(context, builder, value, types.float64, lanes_type))
+
+        operands = cgutils.unpack_tuple(builder, args[1])
+        nothing = context.get_constant(types.float64, 0.0)
+        target, source, *slots = (
+            Lanes(builder, emit_load(context, builder, arrays.dtype, array, *args[2:4], nothing))
+            for array in operands
+        )
+        decay, limit, *rest = (fill(v) for v in cgutils.unpack_tuple(builder, args[5]))
+        source = minimum(limit, maximum(-limit, (source * fill(args[4])).rounded()))
+        target = (target * decay).rounded()
+        results = rule.formula(target, source, *slots, *rest[: rule.numbers])
+        for place, result in zip((0, *range(2, len(operands))), results):
+            emit_store(context, builder, arrays.dtype, operands[place], *args[2:4], result.value)
+        return context.get_dummy_value()
+
+    signature = types.void(name, arrays, types.int64, types.int64, types.float64, numbers)
+    return signature, codegen
 
 
 @inner
-def sgd_span(g, p, learning_rate, low, high):
-    for at in range(low, high, lanes(p)):
-        rest = high - at
-        block, slope = load(p, at, rest, 0.0), load(g, at, rest, 0.0)
-        store(p, at, rest, compute("descended", block, slope, learning_rate))
+def move_chunks(name, count, like, table, rates, scales, low, high):
+    for row in range(table.shape[0] - 1):
+        begin, end = part_of(like, table, row, low, high)
+        if begin < end:
+            arrays = arrays_at(like, count, table, row)
+            of = rates[table[row, GROUP]]
+            numbers = (of[0], of[1], of[2], of[3], of[4], of[5], of[6], of[7])
+            for at in range(begin, end, lanes(like)):
+                move_block(name, arrays, at, end - at, scales[row], numbers)
 
 
-@kernel("void(T[::1], T[::1], float64, int64)")
-def sgd_kernel(g, p, learning_rate, threads):
-    if threads == 1:
-        sgd_span(g, p, learning_rate, 0, p.size)
-    else:
-        for t in prange(threads):
-            low, high = share(p, t, threads)
-            sgd_span(g, p, learning_rate, low, high)
+def _mover(name, count):
+    @kernel("int64(T[::1], int64[::1], int64[:, ::1], float64[:, ::1], float64[::1], int64)")
+    def move(like, objects, table, rates, scales, threads):
+        problem = collect(objects, table)
+        if problem >= 0:
+            return problem
+        chunks = table[table.shape[0] - 1, START]
+        if threads == 1:
+            move_chunks(name, count, like, table, rates, scales, 0, chunks)
+        else:
+            for t in prange(threads):
+                low, high = chunks * t // threads, chunks * (t + 1) // threads
+                move_chunks(name, count, like, table, rates, scales, low, high)
+        return problem
+
+    return move
+
+
+# --------------------------------------------------------------------------------- the rules
+
+
+@rule()
+def sgd(p, g, rate):
+    return (p - rate * g,)
+
+
+@rule("velocity")
+def momentum(p, g, velocity, rate, momentum):
+    velocity = momentum * velocity - rate * g
+    return p + velocity, velocity
+
+
+@rule("velocity")
+def nesterov(p, g, velocity, rate, momentum):
+    velocity = momentum * velocity - rate * g
+    return p + (momentum * velocity - rate * g), velocity
+
+
+def _blended(mean, x, weight):
+    return mean + weight * (x - mean)
+
+
+@rule("mean", "variance")
+def adam(p, g, mean, variance, rate, weight_1, weight_2, epsilon):
+    mean, variance = _blended(mean, g, weight_1), _blended(variance, g * g, weight_2)
+    return p - rate * mean / (variance.call("sqrt") + epsilon), mean, variance
+
+
+@rule("mean", "variance", "greatest")
+def amsgrad(p, g, mean, variance, greatest, rate, weight_1, weight_2, epsilon):
+    mean, variance = _blended(mean, g, weight_1), _blended(variance, g * g, weight_2)
+    greatest = maximum(greatest, variance)
+    return p - rate * mean / (greatest.call("sqrt") + epsilon), mean, variance, greatest
+
+
+@rule("mean", "variance")
+def nadam(p, g, mean, variance, rate, ahead, weight_1, weight_2, correction, epsilon):
+    mean, variance = _blended(mean, g, weight_1), _blended(variance, g * g, weight_2)
+    divisor = (correction * variance).call("sqrt") + epsilon
+    return p - (rate * mean + ahead * g) / divisor, mean, variance
+
+
+def _scaled(g, square, mean, epsilon):
+    # g / sqrt(square - mean^2 + epsilon), of which rounding may make a root of less than nothing
+    if mean is not None:
+        square = square - mean * mean
+        square = maximum(square.like(0.0), square)
+    return g / (square + epsilon).call("sqrt")
+
+
+@rule("square")
+def rmsprop(p, g, square, rate, weight, epsilon):
+    square = _blended(square, g * g, weight)
+    return p - rate * _scaled(g, square, None, epsilon), square
+
+
+@rule("square", "velocity")
+def rmsprop_momentum(p, g, square, velocity, rate, weight, epsilon, momentum):
+    square = _blended(square, g * g, weight)
+    velocity = momentum * velocity + rate * _scaled(g, square, None, epsilon)
+    return p - velocity, square, velocity
+
+
+@rule("square", "mean")
+def rmsprop_centered(p, g, square, mean, rate, weight, epsilon):
+    square, mean = _blended(square, g * g, weight), _blended(mean, g, weight)
+    return p - rate * _scaled(g, square, mean, epsilon), square, mean
+
+
+@rule("square", "velocity", "mean")
+def rmsprop_centered_momentum(p, g, square, velocity, mean, rate, weight, epsilon, momentum):
+    square, mean = _blended(square, g * g, weight), _blended(mean, g, weight)
+    velocity = momentum * velocity + rate * _scaled(g, square, mean, epsilon)
+    return p - velocity, square, velocity, mean
+
+
+@rule("square")
+def adagrad(p, g, square, rate, epsilon):
+    square = square + g * g
+    return p - rate * _scaled(g, square, None, epsilon), square
+
+
+@rule("square", "step")
+def adadelta(p, g, square, step, rate, weight, epsilon):
+    square = _blended(square, g * g, weight)
+    move = (step + epsilon).call("sqrt") * _scaled(g, square, None, epsilon)
+    return p - rate * move, square, _blended(step, move * move, weight)
+
+
+@rule("mean")
+def lion(p, g, mean, rate, weight_1, weight_2):
+    x = _blended(mean, g, weight_1)
+    sign = x.like(1.0).where(x > 0.0, x.like(-1.0).where(x < 0.0, x))  # of 0 it is 0, of nan nan
+    return p - rate * sign, _blended(mean, g, weight_2)
+
+
+# ----------------------------------------------------------------------------------- squares
+
+
+@formula
+def plus_square(total, x):
+    return total + x * x
 
 
 @inner
-def momentum_span(g, p, velocity, learning_rate, momentum, nesterov, low, high):
-    for at in range(low, high, lanes(p)):
-        rest = high - at
-        slope = load(g, at, rest, 0.0)
-        v = compute("accelerated", load(velocity, at, rest, 0.0), slope, learning_rate, momentum)
-        store(velocity, at, rest, v)
-        if nesterov:  # the velocity as it will be if the next gradient is the same
-            v = compute("accelerated", v, slope, learning_rate, momentum)
-        store(p, at, rest, compute("add", load(p, at, rest, 0.0), v))
+def square_chunks(like, table, parts, low, high):
+    chunk = CHUNK * lanes(like)
+    for row in range(table.shape[0] - 1):
+        begin, end = part_of(like, table, row, low, high)
+        for start in range(begin, end, chunk):
+            source = arrays_at(like, 2, table, row)[1]
+            total = one_hot(like, -1)
+            for at in range(start, min(start + chunk, end), lanes(like)):
+                total = compute("plus_square", total, load(source, at, end - at, 0.0))
+            parts[table[row, START] + start // chunk] = first(compute("all_sum", total))
 
 
-@kernel("void(T[::1], T[::1], T[::1], float64, float64, int64, int64)")
-def momentum_kernel(g, p, velocity, learning_rate, momentum, nesterov, threads):
+@kernel("int64(T[::1], int64[::1], int64[:, ::1], float64[::1], int64)")
+def square_kernel(like, objects, table, parts, threads):
+    problem = collect(objects, table)
+    if problem >= 0:
+        return problem
+    chunks = table[table.shape[0] - 1, START]
     if threads == 1:
-        momentum_span(g, p, velocity, learning_rate, momentum, nesterov, 0, p.size)
+        square_chunks(like, table, parts, 0, chunks)
     else:
         for t in prange(threads):
-            low, high = share(p, t, threads)
-            momentum_span(g, p, velocity, learning_rate, momentum, nesterov, low, high)
-
-
-@inner
-def adam_span(g, p, mean, variance, rates, low, high):
-    rate, weight1, weight2, epsilon = rates
-    for at in range(low, high, lanes(p)):
-        rest = high - at
-        slope = load(g, at, rest, 0.0)
-        m = compute("blended", load(mean, at, rest, 0.0), slope, weight1)
-        store(mean, at, rest, m)
-        square = compute("multiply", slope, slope)
-        v = compute("blended", load(variance, at, rest, 0.0), square, weight2)
-        store(variance, at, rest, v)
-        store(p, at, rest, compute("adapted", load(p, at, rest, 0.0), m, v, rate, epsilon))
-
-
-@kernel("void(T[::1], T[::1], T[::1], T[::1], UniTuple(float64, 4), int64)")
-def adam_kernel(g, p, mean, variance, rates, threads):
-    if threads == 1:
-        adam_span(g, p, mean, variance, rates, 0, p.size)
-    else:
-        for t in prange(threads):
-            low, high = share(p, t, threads)
-            adam_span(g, p, mean, variance, rates, low, high)
+            low, high = chunks * t // threads, chunks * (t + 1) // threads
+            square_chunks(like, table, parts, low, high)
+    return problem
 
 
 # ---------------------------------------------------------------------------------- wrappers
 
 
-def _run(update_kernel, gradient, updated, rates):
-    gradient = plain(gradient)
-    for array in updated:
-        if array.shape != gradient.shape or not array.flags.carray:
-            raise ValueError(
-                f"expected a C-contiguous, writable array of shape {gradient.shape} to update in "
-                f"place, got shape {array.shape} with strides {array.strides}, "
-                f"writable={array.flags.writeable}"
-            )
-    arrays = [array.ravel() for array in updated]
-    if gradient.size < PARALLEL:
-        update_kernel(gradient.ravel(), *arrays, *rates, 1)
-    else:
-        launch(update_kernel, gradient.ravel(), *arrays, *rates)
+def move(bundle, name, arrays, rates, scales):
+    """Move the targets of a bundle by the rule of that name, in one launch.
 
+    bundle  a Bundle with the slots of the rule
+    arrays  [parameter, gradient, parameter, gradient, ...]; where the gradient is None, the
+            parameter is left as it is
+    rates   float64 (groups, WIDTH): decay, limit, then the numbers of the rule
+    scales  float64 (parameters,): by what each gradient is multiplied first
 
-def sgd(parameter, gradient, learning_rate):
-    """parameter -= learning_rate gradient"""
-    _run(sgd_kernel, gradient, (parameter,), (learning_rate,))
-
-
-def momentum(parameter, gradient, velocity, learning_rate, momentum, nesterov=False):
-    """Keras's SGD with momentum: the velocity is a step, with the learning rate in it.
-
-    velocity   = momentum velocity - learning_rate gradient
-    parameter += velocity, or with Nesterov momentum velocity - learning_rate gradient
+    Raises ValueError as `Bundle.run`.
     """
-    rates = (learning_rate, momentum, int(nesterov))
-    _run(momentum_kernel, gradient, (parameter, velocity), rates)
+    bundle.run(RULES[name].kernel, arrays, rates, scales)
 
 
-def adam(parameter, gradient, mean, variance, learning_rate, beta1, beta2, epsilon, step):
-    """Kingma & Ba 2015, in the form at the end of their section 2, which is Keras's.
+def squares(bundle, arrays):
+    """The sum of the squares of each source, a float64 array; 0 where it is None.
 
-    mean       = beta1 mean + (1 - beta1) gradient
-    variance   = beta2 variance + (1 - beta2) gradient^2
-    parameter -= rate mean / (sqrt(variance) + epsilon)
-
-    with rate = learning_rate sqrt(1 - beta2^step) / (1 - beta1^step). So `epsilon` is their
-    "epsilon hat", added before the correction for the bias of the first steps, not after it as in
-    their algorithm 1 and in PyTorch. `step` counts from 1.
+    Within a chunk the sum has the dtype of the bundle, over chunks it is in float64.
     """
-    rate = learning_rate * math.sqrt(1 - beta2**step) / (1 - beta1**step)
-    rates = (rate, 1.0 - beta1, 1.0 - beta2, float(epsilon))
-    _run(adam_kernel, gradient, (parameter, mean, variance), (rates,))
+    parts = np.zeros(bundle.chunks + 1)
+    bundle.run(square_kernel, arrays, parts)
+    sums = np.add.reduceat(parts, bundle.table[:-1, START])
+    return np.where(bundle.table[:-1, SIZE] > 0, sums, 0.0)

@@ -429,7 +429,7 @@ def splat(builder, number, vector):
     return builder.shuffle_vector(single, single, first)
 
 
-def _as_lanes(context, builder, value, value_type, lanes_type):
+def as_lanes(context, builder, value, value_type, lanes_type):
     # A scalar is converted to the element type once and fills all lanes.
     if isinstance(value_type, LanesType):
         return value
@@ -494,7 +494,7 @@ def emit_load(context, builder, array_type, array, at, count, fill):
             whole = builder.load(pointer, align=align.constant)
             whole_block = builder.block
         with otherwise:
-            filling = _as_lanes(context, builder, fill, types.float64, lanes_type)
+            filling = as_lanes(context, builder, fill, types.float64, lanes_type)
             mask = lane_compare(builder, "<", vector, count)
             part = masked(builder, "load", vector, [pointer, align, mask, filling])
             part_block = builder.block
@@ -530,21 +530,25 @@ def load_each(typingctx, arrays, at, count):
     return result(arrays, types.int64, types.int64), codegen
 
 
+def emit_store(context, builder, array_type, array, at, count, value):
+    vector = value.type
+    align = ir.Constant(ir.IntType(32), array_type.dtype.bitwidth // 8)
+    pointer = _address(context, builder, array_type, array, at, vector)
+    is_full = builder.icmp_signed(">=", count, ir.Constant(count.type, vector.count))
+    with builder.if_else(is_full, likely=True) as (then, otherwise):
+        with then:
+            builder.store(value, pointer, align=align.constant)
+        with otherwise:
+            mask = lane_compare(builder, "<", vector, count)
+            masked(builder, "store", vector, [value, pointer, align, mask])
+
+
 @intrinsic
 def store(typingctx, array, at, count, block):
     """array[at : at + lanes] = block; only the first `count` elements when that is less."""
 
     def codegen(context, builder, signature, args):
-        data, start, length, value = args
-        align = ir.Constant(ir.IntType(32), array.dtype.bitwidth // 8)
-        pointer = _address(context, builder, array, data, start, value.type)
-        is_full = builder.icmp_signed(">=", length, ir.Constant(length.type, block.count))
-        with builder.if_else(is_full, likely=True) as (then, otherwise):
-            with then:
-                builder.store(value, pointer, align=align.constant)
-            with otherwise:
-                mask = lane_compare(builder, "<", value.type, length)
-                masked(builder, "store", value.type, [value, pointer, align, mask])
+        emit_store(context, builder, array, *args)
         return context.get_dummy_value()
 
     return types.void(array, types.int64, types.int64, block), codegen
@@ -595,7 +599,7 @@ def compute(typingctx, name, *operands):
     def codegen(context, builder, signature, args):
         values = flat_values(builder, operands, cgutils.unpack_tuple(builder, args[1]))
         vectors = [
-            _as_lanes(context, builder, value, kind, lanes_type)
+            as_lanes(context, builder, value, kind, lanes_type)
             for value, kind in zip(values, flat_types(operands))
         ]
         return function(*(Lanes(builder, value) for value in vectors)).value

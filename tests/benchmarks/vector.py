@@ -13,6 +13,7 @@ import numpy as np
 
 import engine
 from engine.kernels import _jit, elementwise, softmax, update
+from engine.kernels.bundle import Bundle
 from tests import naive
 
 from . import machine
@@ -232,12 +233,18 @@ def update_cases(size, dtype):
 
         return call
 
+    def ours(name, *numbers):
+        bundle = Bundle([(size,)], dtype, [0], update.RULES[name].slots)
+        rates, scales = np.zeros((1, update.WIDTH)), np.ones(1)
+        rates[0, : 2 + len(numbers)] = 1.0, np.inf, *numbers
+        return in_place(lambda p, g, *_: update.move(bundle, name, [p, g], rates, scales))
+
     def numpy_sgd(p, g):
         p -= dtype(0.0) * g
 
     yield Case(
         "sgd",
-        in_place(lambda p, g: update.sgd(p, g, 0.0)),
+        ours("sgd", 0.0),
         lambda p, g: naive.wide(p),
         in_place(numpy_sgd),
         lambda torch: in_place(lambda p, g: p.add_(g, alpha=-0.0)),
@@ -267,7 +274,7 @@ def update_cases(size, dtype):
 
     yield Case(
         "adam",
-        in_place(lambda p, g, m, v: update.adam(p, g, m, v, 0.0, 0.9, 0.999, 1e-7, 100)),
+        ours("adam", 0.0, 0.1, 0.001, 1e-7),
         lambda p, g, m, v: naive.wide(p),
         in_place(numpy_adam),
         torch_adam,
