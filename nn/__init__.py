@@ -61,6 +61,12 @@ from .layers import (
     Subtract,
     Tanh,
 )
+from .learning_rate import (
+    LearningRates,
+    LearningRateScheduler,
+    ReduceLROnPlateau,
+    find_learning_rate,
+)
 from .module import Layer, Module
 from .pairing import PairingWarning
 from .sequential import Sequential
