@@ -1,3 +1,5 @@
+import signal
+
 import numpy as np
 import pytest
 
@@ -21,3 +23,11 @@ def threads():
     before = engine.get_num_threads()
     yield engine.set_num_threads
     engine.set_num_threads(before)
+
+
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C with Python's own meaning, which a process in the background may have ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -255,7 +255,7 @@ class Press(nn.callbacks.Callback):
         self.ended += 1
 
 
-def test_ctrl_c_finishes_the_step_and_keeps_history_and_model(line, capsys):
+def test_ctrl_c_finishes_the_step_and_keeps_history_and_model(line, capsys, ctrl_c):
     x, y = line
     model, press = regressor(), Press(1, 2)
     history = model.fit(x, y, 10, epochs=9, validation_data=(x, y), callbacks=press)
@@ -276,7 +276,7 @@ def test_ctrl_c_finishes_the_step_and_keeps_history_and_model(line, capsys):
     assert not model.fit(x, y, verbose=0).interrupted
 
 
-def test_a_second_ctrl_c_raises_at_once(line):
+def test_a_second_ctrl_c_raises_at_once(line, ctrl_c):
     model, press = regressor(), Press(0, 1, times=2)
     with pytest.raises(KeyboardInterrupt):
         model.fit(*line, 10, epochs=3, verbose=0, callbacks=press)
@@ -285,7 +285,7 @@ def test_a_second_ctrl_c_raises_at_once(line):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_ctrl_c_during_the_validation(line):
+def test_ctrl_c_during_the_validation(line, ctrl_c):
     x, y = line
 
     class PressThere(nn.callbacks.Callback):

@@ -120,7 +120,7 @@ def test_a_longer_training_is_a_shorter_one_and_its_rest(blobs, tmp_path):
     assert weights(model) == weights(whole)
 
 
-def test_after_ctrl_c(blobs, tmp_path):
+def test_after_ctrl_c(blobs, tmp_path, ctrl_c):
     class Press(Callback):
         def on_gradients(self, batch):
             if (len(self.model.history.epoch), batch) == (2, 3):
