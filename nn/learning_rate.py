@@ -107,6 +107,9 @@ class ReduceLROnPlateau(Callback):
             self._start()
         self._is_resumed = False
 
+    def on_train_end(self, logs=None):
+        self._is_resumed = False  # what was taken up after the start counted for this training
+
     def on_epoch_end(self, epoch, logs=None):
         if logs is None or self.monitor not in logs:
             raise ValueError(

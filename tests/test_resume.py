@@ -31,6 +31,13 @@ OPTIMIZERS = {
     "sgd": lambda: nn.optimizers.SGD(learning_rate=0.1),
     "nesterov": lambda: nn.optimizers.SGD(learning_rate=0.1, momentum=0.9, nesterov=True),
     "adam": lambda: nn.optimizers.Adam(learning_rate=0.02),
+    "lion": lambda: nn.optimizers.Lion(
+        learning_rate=nn.schedules.CosineDecay(0.02, 15),
+        weight_decay=0.01,
+        global_clipnorm=1.0,
+        use_ema=True,
+        gradient_accumulation_steps=3,
+    ),
 }
 
 
@@ -159,6 +166,22 @@ def test_what_early_stopping_remembers_is_taken_up(blobs, tmp_path, last):
         assert history.history == expected.history
         assert (again.best, again.best_epoch) == (stopping.best, stopping.best_epoch)
         assert again.stopped_epoch == stopping.stopped_epoch
+        assert weights(model) == weights(whole)
+
+
+def test_what_a_plateau_remembers_is_taken_up(blobs, tmp_path):
+    def callbacks(path):
+        plateau = nn.ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=0.2)
+        return {"callbacks": [ModelCheckpoint(path), plateau], "epochs": 8}
+
+    whole = classifier()
+    given = settings(blobs) | callbacks(tmp_path / "{epoch}")
+    expected = whole.fit(*blobs, **given).history
+    assert len(set(expected["learning_rate"])) > 2
+    for epoch in (2, 4, 5, 6):
+        model = nn.load(tmp_path / str(epoch), {"Noise": Noise})
+        given = settings(blobs) | callbacks(tmp_path / "again")
+        assert model.fit(*blobs, **given, resume=True).history == expected
         assert weights(model) == weights(whole)
 
 
