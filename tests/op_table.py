@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from engine import functional, recorder
-from engine.ops import activations, elementwise, fused, index, linalg, reduce, shape
+from engine.ops import (
+    activations,
+    elementwise,
+    fused,
+    index,
+    linalg,
+    normalization,
+    reduce,
+    shape,
+)
 
 
 @dataclass
@@ -69,6 +78,19 @@ BINARY_APART = [
 ]
 REDUCED = [(real(2, 3, 4),)]
 REDUCED_APART = [(apart(2, 3, 4),)]
+
+
+def standard(x, axes, epsilon):
+    return (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + epsilon)
+
+
+def standard_slope(g, x, axes, epsilon):
+    # By the chain rule through the mean and the variance, each step for itself.
+    n = x.size // x.mean(axes).size
+    apart, s = x - x.mean(axes, keepdims=True), 1 / np.sqrt(x.var(axes, keepdims=True) + epsilon)
+    of_variance = (g * apart * -0.5 * s**3).sum(axes, keepdims=True)
+    of_mean = -(g * s).sum(axes, keepdims=True)
+    return g * s + of_variance * 2 * apart / n + of_mean / n
 
 
 def soft(x, axis=-1):
@@ -209,6 +231,20 @@ ENTRIES = [
             (real(0, 3), real(3, 2), real(2)),
         ],
     ),
+    # normalization
+    *(
+        Entry(row, oracle, samples, {"axes": axes, "epsilon": 0.1})
+        for axes, lengths in (((1,), (3, 4)), ((0,), (6, 3)), ((0, 2), (4, 3, 2)))
+        for row, oracle, samples in (
+            (normalization.standardize, standard, [(real(*lengths),)]),
+            (
+                normalization.standardize_grad,
+                standard_slope,
+                [(real(*lengths), real(*lengths))],
+            ),
+        )
+    ),
+    Entry(normalization.standardize, standard, [(real(0, 3),)], {"axes": (1,), "epsilon": 0.1}),
     # softmax and cross-entropies
     *(
         Entry(row, oracle, [(real(3, 4),), (real(2, 5, 3),)], {"axis": axis})

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 import engine
+from engine.ops.normalization import standardize
 
 from .. import initializers, regularizers
 from ..checks import count_of, number_of
@@ -93,23 +94,22 @@ class BatchNormalization(Layer):
         others = tuple(other for other in range(x.ndim) if other != axis)
         shape = tuple(n if other == axis else 1 for other, n in enumerate(x.shape))
         if self.training and self.trainable:
-            mean = engine.mean(x, others, keepdims=True)
-            variance = engine.var(x, others, keepdims=True)
-            self._follow(self.moving_mean, mean)
-            self._follow(self.moving_variance, variance)
+            out = standardize(x, others, self.epsilon)
+            self._follow(self.moving_mean, x.data.mean(others))
+            self._follow(self.moving_variance, x.data.var(others))
         else:
             mean, variance = (
                 engine.reshape(statistic, shape)
                 for statistic in (self.moving_mean, self.moving_variance)
             )
-        out = (x - mean) / engine.sqrt(variance + self.epsilon)
+            out = (x - mean) / engine.sqrt(variance + self.epsilon)
         if self.scale:
             out = out * engine.reshape(self.gamma, shape)
         return out + engine.reshape(self.beta, shape) if self.center else out
 
     def _follow(self, moving, statistic):
         moving.data *= self.momentum
-        moving.data += (1 - self.momentum) * statistic.data.ravel()
+        moving.data += (1 - self.momentum) * statistic
 
     def __repr__(self):
         return "BatchNormalization()" if self.axis == -1 else f"BatchNormalization({self.axis})"
@@ -204,7 +204,7 @@ class LayerNormalization(_PerExample):
 
     def forward(self, x):
         self._check(x)
-        return self._affine(_standardized(x, self._axes, self.epsilon), x)
+        return self._affine(standardize(x, self._axes, self.epsilon), x)
 
     def _affine(self, out, x):
         if self.scale:
@@ -284,12 +284,5 @@ class GroupNormalization(LayerNormalization):
         (axis,) = self._axes
         split = engine.reshape(x, (*x.shape[:axis], *self._parts, *x.shape[axis + 1 :]))
         axes = tuple(other for other in range(1, split.ndim) if other != axis)
-        out = engine.reshape(_standardized(split, axes, self.epsilon), x.shape)
+        out = engine.reshape(standardize(split, axes, self.epsilon), x.shape)
         return self._affine(out, x)
-
-
-def _standardized(x, axes, epsilon):
-    """x with mean 0 and variance 1 over `axes`."""
-    apart = x - engine.mean(x, axes, keepdims=True)
-    variance = engine.mean(engine.square(apart), axes, keepdims=True)
-    return apart / engine.sqrt(variance + epsilon)
