@@ -307,12 +307,10 @@ def choose(activation, units, labels):
         }.get(form, "give rows of 0 and 1")
     else:
         loss, advice = _choose_values(form, units, labels)
-    last = activation or "no known activation"
+    last = f"{activation or 'no known activation'} over {units} unit{'s' if units != 1 else ''}"
     if loss is None:
-        raise ValueError(
-            f"loss='auto': no loss fits {last} over {units} units and {seen}; {advice}"
-        )
-    return loss, f"loss: {loss}, chosen for {last} over {units} units and {seen}"
+        raise ValueError(f"loss='auto': no loss fits {last} and {seen}; {advice}")
+    return loss, f"loss: {loss}, chosen for {last} and {seen}"
 
 
 _SIGMOID_FORMS = ("binary", "one-hot", "multi-hot")

@@ -17,12 +17,14 @@ AFFINE = {
     "BatchNormalization",
     "Dropout",
     "Flatten",
+    "GaussianDropout",
     "GaussianNoise",
     "Normalization",
+    "Permute",
     "Rescaling",
     "Reshape",
 }
-SHAPING = {"Flatten", "Reshape"}
+SHAPING = {"Flatten", "Permute", "Reshape"}
 DEEP = 3  # hidden layers from which on a stack counts as deep
 PIXELS = 16  # numbers per example from which on whole numbers from 0 to 255 count as a picture
 FIRST_STEPS = 10  # of a training, in which a loss can be seen to explode
@@ -70,9 +72,7 @@ def _stacked(layers):
             if before is not None:
                 yield _one_linear_layer(before, between, layer)
             before, between = (layer if _activation(layer) == "linear" else None), []
-        elif _kind(layer) in AFFINE or (
-            _kind(layer) == "Activation" and _activation(layer) == "linear"
-        ):
+        elif _kind(layer) in AFFINE or _activation(layer) == "linear":
             between.append(layer)
         else:
             before = None
@@ -124,7 +124,7 @@ def trailing(layers):
         activation = _activation(layer)
         if activation not in (None, "linear"):
             names.append(activation)
-        if _kind(layer) == "Dense" or (activation is None and _kind(layer) not in AFFINE):
+        if _kind(layer) == "Dense" or (activation is None and _kind(layer) not in SHAPING):
             break
     return names
 
