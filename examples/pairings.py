@@ -79,7 +79,6 @@ def main():
     digits, sparse_loss, sparse = run("Which digit? Integers", 10, "softmax", lambda y: y)
     p, decided = eights.predict(xv[pairs[1]][:1])[0, 0], eights.predict_classes(xv[pairs[1]][:1])[0]
     row = digits.predict(xv[:1])[0]
-
     print("\nMistakes, and what is said of them before anything is learnt:")
     for mistake, (units, activation, wrong, labels) in MISTAKES.items():
         print(f"- {mistake}:\n    {told(net(units, activation), wrong, x[:500], labels(y[:500]))}")

@@ -30,9 +30,10 @@ class FirstBatch:
         self._verbose, self._labels = verbose, labels
         self._trains = self.waits = True
 
-    def begin_test(self):
+    def begin_test(self, verbose=0):
         """An evaluation begins."""
-        self._labels, self._trains, self.waits = None, False, True
+        self._verbose, self._labels = verbose, None
+        self._trains, self.waits = False, True
 
     def look(self, model, x, y, outputs):
         """Choose the loss if it is "auto"; raise or warn about what does not belong together.

@@ -88,16 +88,16 @@ def integer_labels(name, y_true, shape, ignored=None):
             f"{name}: the labels have shape {labels.shape}, which are one-hot rows; write "
             f"{_dense_twin(name)}, or give integer labels: y.argmax(axis=1)"
         )
-    if labels.shape not in (shape[:-1], (*shape[:-1], 1)):
-        raise ValueError(
-            f"{name}: expected integer labels of shape {shape[:-1]}, got {labels.shape}"
-        )
+    rows = shape[:-1]
+    if labels.shape != rows:
+        if labels.shape != (*rows, 1):
+            raise ValueError(f"{name}: expected integer labels of shape {rows}, got {labels.shape}")
+        labels = labels.reshape(rows)
     if labels.dtype.kind not in "iu":
         raise TypeError(
             f"{name}: expected integer labels, got {labels.dtype}; "
             "write y.astype(int) if they are whole numbers"
         )
-    labels = labels.reshape(shape[:-1])
     found = labels if ignored is None else labels[labels != ignored]
     if found.size and not (0 <= found.min() and found.max() < shape[-1]):
         raise ValueError(out_of_range(name, found.min(), found.max(), shape[-1]))

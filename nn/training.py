@@ -294,7 +294,7 @@ class Model(Module):
         self._require_compiled("evaluate")
         self.ensure_built()
         source = data.source("evaluate", x, y, sample_weight, batch_size=batch_size, steps=steps)
-        self.begin_test()
+        self.begin_test(verbose)
         values = self.measure(source)
         if verbose:
             print(" - ".join(f"{name}: {value:.4f}" for name, value in values.items()))
@@ -309,9 +309,9 @@ class Model(Module):
             totals.add(*self._test_step(*data.batch("test_on_batch", x, y, sample_weight)))
         return _as_keras(totals.means(), return_dict)
 
-    def begin_test(self):
+    def begin_test(self, verbose=0):
         """What is measured next are new data: their first batch is to be checked."""
-        self._first_batch.begin_test()
+        self._first_batch.begin_test(verbose)
 
     def measure(self, source, interrupted=lambda: False):
         """The loss and metrics over a source of `nn.data`; {} when interrupted() is true."""
@@ -428,7 +428,8 @@ def _takes(function, name):
 
 def _resolve(chosen, loss):
     accuracy = pairing.accuracy_for(loss)
-    return [metrics.get(metric, accuracy) for metric in chosen]
+    ignored = getattr(loss, "ignore_index", None)
+    return [metrics.get(metric, accuracy, ignored) for metric in chosen]
 
 
 def _as_keras(values, return_dict):

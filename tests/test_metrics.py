@@ -252,6 +252,29 @@ def test_a_metric_takes_the_form_that_the_loss_tells():
     assert in_batches(metrics.Precision(labels="multi-hot"), y, y.astype(float), size=2) == 1
 
 
+def test_labels_that_the_loss_ignores_count_in_no_metric(classes):
+    y, p, weights = classes
+    padded = np.where(np.arange(60) % 3 == 0, -1, y)
+    rows = padded != -1
+    loss = nn.losses.SparseCategoricalCrossentropy(ignore_index=-1)
+    for name in ("accuracy", "precision", "auc", "top_k"):
+        _, metric = metrics.get(name, nn.pairing.accuracy_for(loss), loss.ignore_index)
+        for labels, outputs, w in (
+            (padded, p, weights),
+            (padded[:, None], p, weights),
+            (padded.reshape(6, 10), p.reshape(6, 10, 4), weights.reshape(6, 10)),
+        ):
+            _, plain = metrics.get(name, nn.pairing.accuracy_for(loss))
+            expected = plain(y[rows], p[rows], weights[rows])
+            np.testing.assert_allclose(metric(labels, outputs, w), expected, rtol=1e-12)
+    model = nn.Sequential([nn.Dense(4, activation="softmax", input_shape=(4,))])
+    model.compile(loss=loss, metrics=["accuracy"])
+    history = model.fit(p, padded, verbose=0).history
+    got = model.evaluate(p, padded)[1]
+    assert got == pytest.approx((model.predict(p).argmax(axis=1) == y)[rows].mean())
+    assert 0 <= history["accuracy"][0] <= 1
+
+
 P = np.full((2, 3), 1 / 3)
 
 

@@ -62,13 +62,14 @@ FORM_OF_ACCURACY = {
 }
 
 
-def get(metric, accuracy):
+def get(metric, accuracy, ignored=None):
     """(name, object) of a metric; the object has reset_state, update_state and result.
 
     metric    a name, a function (y_true, y_pred) -> one number per example, or a Metric.
               "accuracy" (or "acc") means the form that `accuracy` names.
     accuracy  the name of the accuracy that belongs to the loss; "accuracy" when the labels shall
               tell; None where none does
+    ignored   the label that the loss leaves out, or None
 
     Raises ValueError for unknown names, for "accuracy" where there is none, and for a metric
     whose result is a table.
@@ -91,8 +92,9 @@ def get(metric, accuracy):
             f"metrics: {name} gives several numbers, where one is reported; call it on "
             "predictions: metric(y, model.predict(x))"
         )
-    if isinstance(metric, Metric) and accuracy in FORM_OF_ACCURACY:
-        metric.fit_labels(FORM_OF_ACCURACY[accuracy])
+    if isinstance(metric, Metric):
+        metric.fit_labels(FORM_OF_ACCURACY.get(accuracy))
+        metric.ignored = ignored
     return name, metric
 
 

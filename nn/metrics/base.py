@@ -18,6 +18,7 @@ class Metric:
 
     name = None
     is_number = True  # whether `result` is one number, which `compile` asks for
+    ignored = None  # the label that the loss leaves out, its ignore_index: it counts here neither
 
     def reset_state(self):
         """Forget everything."""
@@ -33,6 +34,17 @@ class Metric:
 
     def fit_labels(self, form):
         """Told by `compile` or `fit`: the form of the labels that the loss takes."""
+
+    def kept(self, y_true, y_pred, sample_weight):
+        """The three as arrays, without the examples whose label is to be ignored."""
+        y_true, y_pred = array_of(y_true), array_of(y_pred)
+        if self.ignored is None:
+            return y_true, y_pred, sample_weight
+        rows = y_true.reshape(y_pred.shape[:-1]) != self.ignored
+        if sample_weight is not None:
+            weights = weights_of_examples(self.name, sample_weight, rows.shape)
+            sample_weight = np.broadcast_to(weights, rows.shape)[rows]
+        return y_true.reshape(rows.shape)[rows], y_pred[rows], sample_weight
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         """The number for these data alone; what came in before is forgotten."""
@@ -107,7 +119,8 @@ class Mean(Metric):
         self.total, self.weight = 0.0, 0.0
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        values = np.asarray(self.values(y_true, array_of(y_pred)))
+        y_true, y_pred, sample_weight = self.kept(y_true, y_pred, sample_weight)
+        values = np.asarray(self.values(y_true, y_pred))
         if sample_weight is None:
             count = len(y_true)
             self.total += float(values.mean()) * count if count else 0.0

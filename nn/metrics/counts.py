@@ -45,7 +45,8 @@ class _Counts(OfLabels):
         self.forget_labels()
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        truth, decided = self._decisions(array_of(y_true), array_of(y_pred))
+        y_true, y_pred, sample_weight = self.kept(y_true, y_pred, sample_weight)
+        truth, decided = self._decisions(y_true, y_pred)
         weights = np.ones(len(truth))
         if sample_weight is not None:
             weights = weights_of_examples(self.name, sample_weight, weights.shape)

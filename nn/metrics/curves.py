@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..labels import array_of, integer_labels, weights_of_examples
+from ..labels import integer_labels, weights_of_examples
 from .base import OfLabels
 
 
@@ -33,7 +33,7 @@ class AUC(OfLabels):
         self.forget_labels()
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        y_true, scores = array_of(y_true), array_of(y_pred)
+        y_true, scores, sample_weight = self.kept(y_true, y_pred, sample_weight)
         scores = scores.reshape(len(scores), -1)
         form = self.form(y_true, scores.shape[1])
         if form == "integers":
