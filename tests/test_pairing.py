@@ -97,6 +97,13 @@ def test_what_belongs_together_trains(activation, units, loss, y):
     assert fits(net(units, activation), loss, y)
 
 
+def test_focal_is_the_form_that_fits_from_compile_on():
+    for activation, form in (("softmax", "categorical"), ("sigmoid", "binary")):
+        model = net(K, activation)
+        model.compile("sgd", "focal")
+        assert model.loss is nn.losses.get(f"{form}_focal_crossentropy")
+
+
 def test_every_loss_is_in_the_table_and_tested():
     names = {nn.losses.get(name).__name__ for name in nn.losses.LOSSES}
     assert names == set(pairing.TABLE)
@@ -631,6 +638,8 @@ def test_inputs_that_are_not_scaled():
         slow = nn.optimizers.SGD(learning_rate=1e-6)
     start = [nn.Flatten(input_shape=(4, 4)), nn.Dense(8, activation="relu"), last()]
     assert said(start, images / 255) == []
+    start = [nn.Flatten(input_shape=(4, 4)), nn.Dense(8, activation="relu"), last()]
+    assert said(start, images // 16) == []  # from 0 to 15 is near enough to 1
     few = [nn.Dense(8, activation="relu", input_shape=(6,)), last()]
     assert said(few, RNG.integers(0, 200, (24, 6)) * 1.0, optimizer=slow) == []
 
