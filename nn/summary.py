@@ -146,7 +146,7 @@ def _print_totals(model, rows, print_fn):
         count = sum(tensor.size for tensor in part)
         print_fn(f"{name}: {count:,} parameters, {_bytes_text(_size(part))}")
     optimizer = getattr(model, "_optimizer", None)
-    if hasattr(optimizer, "state_dict") and trainable:
+    if optimizer is not None and trainable:
         print_fn(f"optimizer: {_bytes_text(_optimizer_size(optimizer, model))}")
     leaves = [row for row in rows if not row.is_container]
     if any(row.output is not None for row in leaves):

@@ -103,3 +103,10 @@ def test_a_single_layer_and_large_numbers():
     lines = [cells(line) for line in lines_of(nn.Dense(2000, input_shape=(1000,)))]
     assert lines[1] == ["Dense (Dense)", "(None, 2000)", "2,002,000", "yes", "7.81 KiB", "4.00 M"]
     assert lines[2] == ["trainable: 2,002,000 parameters, 7.64 MiB"]
+
+
+def test_the_memory_of_the_optimizer():
+    model = nn.Sequential([nn.Dense(4, input_shape=(3,)), nn.Dense(1)])
+    model.compile("adam", "mse")
+    assert "optimizer: 168 B" in lines_of(model)  # two numbers for each of 21 parameters
+    assert model._optimizer.parameters is None
