@@ -207,13 +207,33 @@ def test_layer_stats_have_a_panel_per_field_and_a_line_per_layer():
         plots.plot_layer_stats([])
 
 
+def test_layer_stats_of_a_training(rng):
+    x = rng.normal(size=(64, 4)).astype("float32")
+    model = nn.Sequential([nn.Dense(8, activation="relu", input_shape=(4,)), nn.Dense(1)])
+    model.compile(loss="mean_squared_error", optimizer="sgd")
+    diagnostics = nn.diagnostics.Diagnostics(samples=4, verbose=False)
+    model.fit(x, x[:, :1], epochs=2, verbose=0, callbacks=[diagnostics])
+    by_title = {ax.get_title(): ax for ax in plots.plot_layer_stats(diagnostics)}
+    steps, norms = line(by_title["gradients: norm"], "dense").get_data()
+    expected = [r for r in diagnostics.records if r["layer"] == "dense"]
+    assert list(steps) == [record["step"] for record in expected] and len(steps) >= 4
+    assert list(norms) == [record["gradient_norm"] for record in expected]
+    assert texts(by_title["share of units that are dead"]) == ["dense"]
+
+
 def test_learning_rate_marks_the_suggestion_and_cuts_off_what_diverged():
-    finder = SimpleNamespace(rates=[1e-4, 1e-3, 1e-2, 1.0], losses=[2.0, 1.5, 1.0, 1e6])
-    ax = plots.plot_learning_rate(SimpleNamespace(**vars(finder), suggestion=1e-3))
-    np.testing.assert_array_equal(line(ax, "loss").get_data(), [finder.rates, finder.losses])
-    assert ax.get_xscale() == "log" and ax.get_ylim()[1] == 2.5
+    rates, losses = [1e-4, 1e-3, 1e-2, 1.0], [2.1, 1.5, 1.0, np.nan]
+    finder = SimpleNamespace(
+        rates=rates, losses=losses, smoothed=[2.0, 1.75, 1.0, np.inf], suggestion=1e-3
+    )
+    ax = plots.plot_learning_rate(finder)
+    np.testing.assert_array_equal(line(ax, "loss").get_data(), [rates, losses])
+    np.testing.assert_array_equal(line(ax, "smoothed").get_data(), [rates, finder.smoothed])
+    assert line(ax, "smoothed").get_linewidth() > 2 * line(ax, "loss").get_linewidth()
+    assert ax.get_xscale() == "log" and ax.get_ylim() == (0.8, 2.5)
     assert line(ax, "suggested").get_xdata()[0] == 1e-3
     assert texts(ax) == ["suggested: 0.001"]
+    finder.suggestion = None
     given = ax.figure.add_subplot()
     assert plots.plot_learning_rate(finder, ax=given) is given and texts(given) == []
 

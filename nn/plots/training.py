@@ -133,30 +133,31 @@ def series_of(records, layer, field):
 def plot_learning_rate(finder, ax=None):
     """Draw the loss over the learning rates that `nn.find_learning_rate` tried; returns the Axes.
 
-    finder  what `find_learning_rate` returned: `rates` and `losses`, and its `suggestion`, which
-            is marked
+    finder  what `find_learning_rate` returned: its `rates`, `losses` (the thin line), `smoothed`
+            (the thick one) and its `suggestion`, which is marked
 
     The rate has a logarithmic axis. A good one lies where the loss falls fastest, well before the
-    rate from which it rises.
+    rate from which it rises; what rises far above its start is cut off.
     """
     ax = axes_or_new(ax, 6.4, 4.0)
-    ax.plot(finder.rates, finder.losses, color="C0", linewidth=1.8, label="loss")
+    rates, smoothed = np.asarray(finder.rates), np.asarray(finder.smoothed)
+    ax.plot(rates, finder.losses, color=ink(), alpha=0.4, linewidth=0.8, label="loss")
+    ax.plot(rates, smoothed, color="C0", linewidth=2.2, label="smoothed")
     ax.set_xscale("log")
-    start, lowest = finder.losses[0], np.nanmin(finder.losses)
-    ax.set_ylim(lowest - 0.1 * (start - lowest), start + 0.5 * (start - lowest))
-    suggestion = getattr(finder, "suggestion", None)
-    if suggestion is not None:
-        ax.axvline(suggestion, color=ink(), linestyle=":", label="suggested")
+    start, lowest = smoothed[0], smoothed[np.isfinite(smoothed)].min()
+    height = max(start - lowest, 0.1 * abs(start))
+    ax.set_ylim(lowest - 0.2 * height, start + 0.5 * height)
+    if finder.suggestion is not None:
+        ax.axvline(finder.suggestion, color=ink(), linestyle=":", label="suggested")
         ax.annotate(
-            f"suggested: {suggestion:.2g}",
-            (suggestion, 0.97),
+            f"suggested: {finder.suggestion:.2g}",
+            (finder.suggestion, 0.03),
             xycoords=("data", "axes fraction"),
             xytext=(-4, 0),
             textcoords="offset points",
             ha="right",
-            va="top",
         )
     ax.set_xlabel("learning rate")
-    ax.set_ylabel("loss")
+    ax.set_title("loss of a batch (thin) and its running mean (thick)", fontsize=11)
     ax.grid(alpha=0.3)
     return ax
