@@ -7,6 +7,7 @@ A comment in a statement, or on the lines between it and the next, says what els
     # warns UserWarning: regular expression      it gives that warning, with such a message
 
 A ```text block right after one of python is what that prints, with `...` for what may differ.
+In a ```console block, what follows a line such as "$ hotgrad doctor" is what that prints.
 A block with a title, as in ```python title="engine/graph.py", is a quotation and does not run: it
 stands in that file, word for word; a line of `...` stands for what is left out.
 """
@@ -14,11 +15,13 @@ stands in that file, word for word; a line of `...` stands for what is left out.
 import ast
 import contextlib
 import doctest
+import gc
 import importlib.util
 import inspect
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -37,7 +40,7 @@ PAGES = {
     p.relative_to(ROOT).as_posix(): p for p in sorted([*DOCS.rglob("*.md"), *ROOT.glob("C*.md")])
 }
 BLOCK = re.compile(
-    r'^```python(?: title="(?P<title>.*?)")?\n(?P<code>.*?)^```$'
+    r'^```(?P<language>python|console)(?: title="(?P<title>.*?)")?\n(?P<code>.*?)^```$'
     r"(?:\n+```text\n(?P<printed>.*?)^```$)?",
     re.MULTILINE | re.DOTALL,
 )
@@ -57,7 +60,7 @@ def blocks(name, quoted):
 
 
 @pytest.fixture
-def session(tmp_path, monkeypatch, threads):
+def session(tmp_path, monkeypatch, threads, ctrl_c):
     """A function that runs the blocks of a page, in an empty directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(_jit, "KERNELS", _jit.KERNELS.copy())  # a page may add some of its own
@@ -65,17 +68,43 @@ def session(tmp_path, monkeypatch, threads):
     threads(1)  # the same bits, and no wait for the other cores of a busy machine
     with np.printoptions():
         yield run_page
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
+    while gc.collect():  # figures go in several rounds, and other tests count what is left
+        pass
 
 
 def run_page(name):
     scope = types.ModuleType("__main__").__dict__
     for line, found in blocks(name, quoted=False):
+        if found["language"] == "console":
+            run_commands(name, line, found["code"])
+            continue
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
             run_block(name, line, found["code"], scope)
-        wanted, got = found["printed"], printed.getvalue()
-        if wanted is not None and not doctest.OutputChecker().check_output(wanted, got, OUTPUT):
-            pytest.fail(f"{name}, line {line}: it says\n{wanted}\nbut what is printed is\n{got}")
+        if found["printed"] is not None:
+            compare(name, line, found["printed"], printed.getvalue())
+
+
+def compare(name, line, wanted, got):
+    if not doctest.OutputChecker().check_output(wanted, got, OUTPUT):
+        pytest.fail(f"{name}, line {line}: it says\n{wanted}\nbut what is printed is\n{got}")
+
+
+def run_commands(name, line, text):
+    if shutil.which("bash") is None:
+        pytest.skip("the commands of this page need bash")
+    for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+        command, _, wanted = part.partition("\n")
+        hotgrad = f'hotgrad() {{ "{sys.executable}" -W error -m nn "$@"; }}; {command}'
+        result = subprocess.run(
+            ["bash", "-c", hotgrad],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+        )
+        compare(name, line, wanted, result.stdout or result.stderr)
 
 
 def run_block(name, line, code, scope):
