@@ -171,6 +171,15 @@ def test_history_of_fit_and_of_nothing(rng):
         plots.plot_history({})
 
 
+def test_lines_stand_out_from_the_ground():
+    from matplotlib import pyplot
+
+    for ink, ground in (("black", 1), ("white", 0)):
+        with pyplot.rc_context({"text.color": ink}):
+            shades = [np.mean(style["color"][:3]) for style in plots.line_styles(5)]
+        assert min(abs(shade - ground) for shade in shades) > 0.3
+
+
 def records():
     found = []
     for step in (0, 10, 20):

@@ -84,7 +84,7 @@ def plot_decision_boundary(model, x, y, names=None, steps=200, ax=None):
             s=26,
             marker=MARKERS[index % len(MARKERS)],
             facecolor=_shade(index, classes),
-            edgecolor="black",
+            edgecolor=ink(),
             linewidth=0.7,
             label=f"class {name}",
         )
@@ -105,14 +105,14 @@ def _draw_regions(ax, across, up, p):
     )
     for index in range(classes if classes > 2 else 1):
         others = np.delete(p, index, axis=-1).max(axis=-1)
-        ax.contour(across, up, p[..., index] - others, levels=[0], colors="black", linewidths=2)
+        ax.contour(across, up, p[..., index] - others, levels=[0], colors=ink(), linewidths=2)
     if classes == 2:
         lines = ax.contour(
             across,
             up,
             p[..., 1],
             levels=[0.1, 0.9],
-            colors="black",
+            colors=ink(),
             linewidths=0.8,
             linestyles="--",
         )

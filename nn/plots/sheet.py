@@ -66,7 +66,12 @@ def ink():
 
 def line_styles(count):
     """`count` dicts for `Axes.plot`: no two with the same dashes and marker, from dark to light."""
-    shades = pyplot().get_cmap("viridis")(np.linspace(0, 0.8, count))
+    get_cmap = pyplot().get_cmap  # first, for its error where matplotlib is missing
+    from matplotlib.colors import to_rgb
+
+    on_dark = np.mean(to_rgb(ink())) > 0.5
+    darkest, lightest = (0.4, 1) if on_dark else (0, 0.8)
+    shades = get_cmap("viridis")(np.linspace(darkest, lightest, count))
     return [
         {
             "color": shades[index],
