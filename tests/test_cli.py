@@ -94,6 +94,10 @@ def test_two_classes_have_one_sigmoid_and_a_threshold(capsys):
     assert set(answers[1.0]) == {"x"}
     truth = [line.rsplit(",", 1)[1] for line in text.splitlines()[1:]]
     assert np.mean([a == b for a, b in zip(answers[0.5], truth)]) > 0.95
+    call("predict", "model.safetensors", "two.csv", "--probabilities")
+    header, rows, _ = printed(capsys)
+    assert header == ["kind", "p(x)", "p(y)"]
+    assert all(float(row[1 + "xy".index(row[0])]) >= 0.5 for row in rows)
 
 
 def test_quantities_come_back_in_their_own_unit(capsys):
@@ -193,6 +197,7 @@ def test_unknown_categories_are_noted(capsys):
         ("a,b,a\n1,2,3\n", "line 1: two columns are called 'a'"),
         ("a,b\n1,2\n\n3,4\n5\n", "line 5: expected 2 fields, as in the header, got 1"),
         ('a,b\n"1\n2",2\n5\n', "line 4: expected 2 fields, as in the header, got 1"),
+        ("a,b\n5\n", "line 2: expected 2 fields, as in the header, got 1"),
         ('a,b\n1,"2\n', "line 2: unexpected end of data"),
         ("a,y\n1,0\n2,0\n", "the label 'y' is '0' in every row"),
         ("a,y\n1,\n2,0\n3,0\n", "the label 'y' is '0' in every row"),
@@ -389,3 +394,14 @@ def test_classes_of_a_label_are_told_from_quantities():
     assert classes(["1.0", "1", "0", "0.0"]) == ["0", "1"]
     assert classes([1.5, 2.5, 1.5, 2.5]) is None
     assert classes(range(100)) is None
+    assert classes([*range(40), *range(20)]) is None
+
+
+def test_a_table_as_numbers():
+    table = tables.read(io.StringIO("a,b\n1,x\n,y\n4,\n"), "t")
+    encoding = [{"column": "b", "categories": ["x", "y"]}, {"column": "a", "mean": 2.5}]
+    assert tables.encoding_of(table) == encoding[::-1]
+    numbers, notes = tables.encode(table, encoding)
+    assert numbers.tolist() == [[1, 0, 1], [0, 1, 2.5], [0, 0, 4]]
+    assert numbers.dtype == np.float32
+    assert notes == []
