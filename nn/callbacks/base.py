@@ -179,6 +179,7 @@ class Hooks:
 
 
 def checked(callbacks):
+    """The callbacks given to `fit`, None, one or several, as a list. TypeError for others."""
     if callbacks is None:
         return []
     if isinstance(callbacks, Callback):
