@@ -57,15 +57,15 @@ def _paragraph(text):
         return "\n".join(f"    {line}" for line in lines)
     if not PARAMETER.match(text):
         return text
-    result, column = [], None
-    for line in lines:
+    result = []
+    for line, following in zip(lines, [*lines[1:], ""]):
         found = PARAMETER.match(line)
         if found:
-            column = found.start(2)
             result += ["", f"`{found[1]}`", f":   {found[2]}"]
-        elif not line[:column].strip():
-            result.append(f"    {line[column:]}")
+        elif line.isidentifier() and following.startswith("  "):  # a name too long for its column
+            result += ["", f"`{line}`", ":"]
+        elif line.startswith("  "):
+            result.append(f"    {line.strip()}")
         else:  # the list is over
             result += ["", line]
-            column = 0
-    return "\n".join(result)
+    return "\n".join(result).replace("\n:\n    ", "\n:   ")

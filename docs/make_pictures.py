@@ -1,11 +1,13 @@
 """Draws the pictures of the documentation: `python docs/make_pictures.py`.
 
-The pictures of a page are made by the code on the page itself, which is run here in docs/pictures;
-what no page shows the code of is drawn by the functions below.
+The pictures of a page are made by the code on the page itself, which is run here; what no page
+shows the code of is drawn by the functions below.
 """
 
+import contextlib
 import os
 import re
+import tempfile
 from pathlib import Path
 
 os.environ["MPLBACKEND"] = "agg"
@@ -14,7 +16,8 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 
 DOCS = Path(__file__).resolve().parent
-PAGES = ["tour.md", "engine.md"]
+PICTURES = DOCS / "pictures"
+PAGES = ["tour.md", "engine.md", "guides/training.md"]
 
 STEP = 1.25  # from one layer to the next
 LAYERS = [  # from the top: folder, what it does, what is in it
@@ -50,25 +53,30 @@ def layout():
         ax.annotate("", (10.0, end), (x, end), arrowprops={**arrow, "shrinkA": 0})
     ax.set(xlim=(-0.1, 10.9), ylim=(-3 * STEP - 1, 0.1))
     ax.axis("off")
-    figure.savefig("layout.svg", bbox_inches="tight")
+    figure.savefig(PICTURES / "layout.svg", bbox_inches="tight")
 
 
 def run(page):
-    """Run the code of a page, but for what shows an error."""
+    """Run the code of a page, up to the error where it shows one, and keep its pictures."""
     scope = {"__name__": "__main__"}
     for code in re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL):
-        if "# raises" not in code:
+        try:
             exec(compile(code, str(page), "exec"), scope)
+        except Exception:
+            if "# raises" not in code:
+                raise
+    for picture in Path().glob("*.png"):
+        picture.replace(PICTURES / picture.name)
 
 
 def main():
     mpl.rcParams["svg.hashsalt"] = "hotgrad"
-    os.chdir(DOCS / "pictures")
-    layout()
-    for name in PAGES:
-        run(DOCS / name)
-    for path in sorted(Path().iterdir()):
-        print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        layout()
+        for name in PAGES:
+            run(DOCS / name)
+    for path in sorted(PICTURES.iterdir()):
+        print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")
 
 
 if __name__ == "__main__":

@@ -303,6 +303,10 @@ def test_docstrings_become_markdown():
 x       the examples,
         (n, ...)
 y, *z   labels
+a_name_that_is_long
+        and what it means
+another_name  with two
+        lines
 
 v   = 2 g
 p  -= v
@@ -317,6 +321,13 @@ Raises nothing."""
 
 `y, *z`
 :   labels
+
+`a_name_that_is_long`
+:   and what it means
+
+`another_name`
+:   with two
+    lines
 
     v   = 2 g
     p  -= v
