@@ -182,6 +182,11 @@ def test_a_wrong_quotation_is_found_out():
     assert place_of(["y = x"], source, 2) is None
 
 
+def test_every_example_is_listed():
+    listed = re.findall(r"^\| `(\w+\.py)`", PAGES["docs/examples.md"].read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(path.name for path in (ROOT / "examples").glob("*.py"))
+
+
 # ----------------------------------------------------------------------------- the pictures
 
 
