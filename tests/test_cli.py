@@ -321,7 +321,7 @@ def test_runs_repeat_by_their_seed(capsys):
     assert any((a[key] != c[key]).any() for key in a)
 
 
-def test_ctrl_c_saves():
+def test_ctrl_c_saves(ctrl_c):
     write("flowers.csv", flowers(5000))
     environment = {**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(nn.__file__))}
     process = subprocess.Popen(
