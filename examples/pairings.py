@@ -1,6 +1,6 @@
 """Which loss, labels and decision belong to which last activation, and what mistakes are told.
 
-Run: python examples/pairings.py [--epochs 3] [--data FOLDER] [--quick]
+Run: python examples/pairings.py [--epochs 3] [--data FOLDER] [--save confusion.png] [--quick]
 """
 
 import argparse
@@ -37,21 +37,11 @@ def net(units, activation, hidden="relu"):
     return nn.Sequential([nn.Flatten(input_shape=(28, 28)), *dense])
 
 
-def train(title, model, train_set, test_set, options):
-    """Train with the loss that fits; returns the model, and its loss and accuracy on the test."""
-    print(f"\n{title}")
-    model.compile(optimizer="adam", metrics=["accuracy"])  # no loss given: the table has it
-    model.fit(*train_set, batch_size=32, epochs=options.epochs, validation_data=test_set)
-    return model, *model.evaluate(*test_set)
-
-
 def told(model, loss, x, y):
     """What a model that is compiled with a loss and trained on labels is told."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", nn.PairingWarning)
-            model.compile(loss=loss)
-            model.fit(x, y, verbose=0)
+        model.compile(loss=loss)
+        model.fit(x, y, verbose=0)
     except (ValueError, nn.PairingWarning) as message:
         return f"{type(message).__name__}: {message}"
     return "nothing"
@@ -61,6 +51,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--epochs", type=int, help="default: 3; with --quick 6")
     parser.add_argument("--data", metavar="FOLDER", help="a folder with the IDX files of MNIST")
+    parser.add_argument("--save", metavar="FILE", help="save which digits are taken for which")
     parser.add_argument("--quick", action="store_true", help="the small subset that is included")
     options = parser.parse_args()
     options.epochs = options.epochs or (6 if options.quick else 3)
@@ -70,8 +61,12 @@ def main():
 
     def run(title, units, activation, labels, rows=(slice(None), slice(None))):
         engine.seed(1)
+        print(f"\n{title}")
         (a, av), model = rows, net(units, activation)
-        return train(title, model, (x[a], labels(y[a])), (xv[av], labels(yv[av])), options)
+        model.compile(optimizer="adam", metrics=["accuracy"])  # no loss given: the table has it
+        test = xv[av], labels(yv[av])
+        model.fit(x[a], labels(y[a]), epochs=options.epochs, validation_data=test)
+        return model, *model.evaluate(*test)
 
     pairs = [(digits == 3) | (digits == 8) for digits in (y, yv)]
     eights, _, binary = run("An 8 or a 3?", 1, "sigmoid", lambda y: (y == 8) * 1, pairs)
@@ -79,6 +74,7 @@ def main():
     digits, sparse_loss, sparse = run("Which digit? Integers", 10, "softmax", lambda y: y)
     p, decided = eights.predict(xv[pairs[1]][:1])[0, 0], eights.predict_classes(xv[pairs[1]][:1])[0]
     row = digits.predict(xv[:1])[0]
+    warnings.simplefilter("error", nn.PairingWarning)
     print("\nMistakes, and what is said of them before anything is learnt:")
     for mistake, (units, activation, wrong, labels) in MISTAKES.items():
         print(f"- {mistake}:\n    {told(net(units, activation), wrong, x[:500], labels(y[:500]))}")
@@ -93,6 +89,9 @@ def main():
         f"{one_hot:.2%} and {sparse:.2%} right.\n"
         f"None of the {len(MISTAKES) + 1} mistakes got as far as training a model for nothing."
     )
+    if options.save:
+        nn.plots.save(nn.plots.plot_confusion(digits, xv, yv), options.save)
+        print(f"Which digits it takes for which is in {options.save}.")
 
 
 if __name__ == "__main__":

@@ -46,7 +46,6 @@ def summary(options, say):
 
 def activations(options, say):
     """Draw the sheet into the file. Returns the exit code 0."""
-    axes = plots.plot_activations(options.names or "all")
-    axes.flat[0].figure.savefig(options.save)
+    plots.save(plots.plot_activations(options.names or "all"), options.save)
     print(f"Drawn in {options.save}")
     return 0
