@@ -19,9 +19,9 @@ from . import naive
 
 FLOATS = [np.float32, np.float64]
 # Of vectors (8 and 16 lanes), tiles (1 to 8 rows, up to 3 vectors), the rows that stay in the
-# cache (32), packing (200 rows), a part of the inner dimension (512) and of the columns (1024)
+# cache (32), packing (200 rows), a part of the inner dimension (384) and of the columns (1024)
 ROWS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 31, 32, 33, 41, 199, 200, 201]
-DEPTHS = [1, 2, 15, 16, 17, 33, 63, 64, 65, 511, 512, 513, 1025]
+DEPTHS = [1, 2, 15, 16, 17, 33, 63, 64, 65, 383, 384, 385, 769, 1025]
 COLUMNS = [1, 2, 7, 8, 9, 10, 15, 16, 17, 24, 31, 32, 33, 47, 48, 49, 64, 65, 97, 129, 200]
 SIZES = sorted(
     {(m, 37, 50) for m in ROWS}
@@ -29,6 +29,9 @@ SIZES = sorted(
     | {(m, k, n) for m, n in [(1, 33), (33, 1), (10, 17), (201, 40)] for k in DEPTHS}
     | {(3, 5, n) for n in (1023, 1024, 1025, 1100)}
     | {(201, 520, 1030), (33, 1030, 1025), (1, 1, 1), (1, 2000, 1), (2000, 2, 1), (1, 2, 2000)}
+    # Of few rows, by dot products or with the result turned (12 rows, inner dimension 256)
+    | {(m, k, n) for m in (4, 5, 11, 12) for k in (255, 256, 271) for n in (3, 4, 5, 34)}
+    | {(m, 300, n) for m in (13, 16, 17, 32, 33) for n in (66, 79, 80, 81)}
 )
 
 
@@ -56,6 +59,8 @@ def test_sizes_around_every_boundary(rng, dtype, orders):
         for got, right in [
             (gemm.matmul(a, b), expected),
             (gemm.matmul(a, b, bias=bias), expected + bias),
+            (gemm.matmul(a, b, relu=True), np.maximum(expected, 0)),
+            (gemm.matmul(a, b, bias=bias, relu=True), np.maximum(expected + bias, 0)),
         ]:
             assert got.dtype == dtype
             assert got.flags.c_contiguous
@@ -98,6 +103,18 @@ def test_nan_and_inf_stay_in_their_row_and_column(rng, dtype, special, orders, m
     expected[row], expected[:, column] = True, True
     np.testing.assert_array_equal(~np.isfinite(got), expected)
     np.testing.assert_array_equal(np.isnan(got), expected & np.isnan(special))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("k, n", [(3, 20), (70, 1), (70, 20)])
+def test_relu_leaves_nan_and_the_sign_of_zero(dtype, k, n):
+    a, b = np.zeros((4, k), dtype), np.ones((k, n), dtype)
+    a[:, 0] = np.nan, np.inf, -np.inf, -1
+    np.testing.assert_array_equal(
+        gemm.matmul(a, b, relu=True), np.repeat([[np.nan], [np.inf], [0], [0]], n, axis=1)
+    )
+    negative = gemm.matmul(a[:, :0], b[:0], bias=np.full(n, -0.0, dtype), relu=True)
+    np.testing.assert_array_equal(negative, 0)
 
 
 # ------------------------------------------------------------------------------------- layouts
@@ -180,15 +197,19 @@ def test_same_bits_for_any_number_of_threads(rng, dtype, orders, threads):
         (250, 1100, 30),
         (5, 100, 1500),
         (501, 64, 10),
+        (9, 600, 130),
+        (40, 600, 130),
     ]:
         a = stored(rng.normal(size=(m, k)).astype(dtype), orders[0])
         b = stored(rng.normal(size=(k, n)).astype(dtype), orders[1])
         bias = rng.normal(size=n).astype(dtype)
         threads(1)
-        expected = gemm.matmul(a, b, bias=bias)
+        expected = gemm.matmul(a, b), gemm.matmul(a, b, bias=bias, relu=True)
         for count in (2, 3, 8):
             threads(count)
-            assert gemm.matmul(a, b, bias=bias).tobytes() == expected.tobytes(), (m, k, n, count)
+            got = gemm.matmul(a, b), gemm.matmul(a, b, bias=bias, relu=True)
+            for one, right in zip(got, expected):
+                assert one.tobytes() == right.tobytes(), (m, k, n, count)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -197,9 +218,9 @@ def test_same_bits_in_any_tile(rng, dtype):
     whole = gemm.matmul(a, b)
     for rows in [slice(0, 1), slice(3, 4), slice(1, 3), slice(2, 7), slice(5, 50), slice(9, 209)]:
         assert gemm.matmul(a[rows], b).tobytes() == whole[rows].tobytes()
-    for columns in [slice(0, 10), slice(5, 50), slice(40, 149)]:
-        part = gemm.matmul(a, np.ascontiguousarray(b[:, columns]))
-        np.testing.assert_array_equal(part, whole[:, columns])
+    for chosen in [slice(0, 10), slice(5, 50), slice(40, 149)]:
+        part = gemm.matmul(a, np.ascontiguousarray(b[:, chosen]))
+        np.testing.assert_array_equal(part, whole[:, chosen])
     np.testing.assert_array_equal(gemm.matmul(np.asfortranarray(a), np.asfortranarray(b)), whole)
 
 
@@ -231,7 +252,8 @@ PROGRAM = """
 import numpy as np
 from engine.kernels import _jit, gemm
 rng = np.random.default_rng(0)
-for m, k, n in [(1, 70, 70), (1, 5, 33), (7, 20, 50), (13, 520, 17), (205, 30, 40), (90, 70, 1)]:
+sizes = [(1, 70, 70), (1, 5, 33), (7, 20, 50), (13, 520, 17), (205, 30, 40), (90, 70, 1)]
+for m, k, n in [*sizes, (7, 270, 9), (18, 300, 70)]:
     a, b = rng.integers(-9, 10, (m, k)), rng.integers(-9, 10, (k, n))
     for orders in ("CC", "CF", "FC"):
         x, y = np.array(a, np.float32, order=orders[0]), np.array(b, np.float32, order=orders[1])

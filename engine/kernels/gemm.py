@@ -13,29 +13,36 @@ import numpy as np
 from numba import prange
 
 from ._jit import get_num_threads, inner, kernel, launch, plain
-from .simd import tile, tile_rows, tile_vectors, transpose
+from .simd import dot_rows, dot_tile, tile, tile_rows, tile_vectors, transpose
 from .vmath import VECTOR_BYTES, compute, first, lanes, load, store
 
 # Measured on Zen 4, with 32 KB of L1 and 1 MB of L2 per core.
-DEPTH = 512  # of a part of the inner dimension
+DEPTH = 384  # of a part of the inner dimension: as sums of sums, the errors are those of OpenBLAS
 ROWS = 32  # of the left matrix, which stay in the cache while all panels pass by
 COLUMNS = 1024  # of the right matrix that are packed together
 PACK = 200  # from this many rows on, each of which reads all of the right matrix, packing pays
 LONG = 64  # from this inner dimension on, dot products are faster than packing for one row
+DOTS, DOTS_LONG = 12, 256  # and up to so many rows from so long an inner dimension on
+TURN = 256  # up to so many rows, turning the result is faster than turning the right matrix
 PARALLEL = 300_000  # from so many multiply-adds on, a second thread gains more than it costs
 
 # ------------------------------------------------------------------------------------ kernels
 
 
-@kernel("void(T[:, ::1], T[:, ::1], T[::1], T[:, ::1], T[::1], int64, int64, int64)")
-def product(a, b, bias, out, scratch, a_transposed, b_transposed, threads):
+# What `form` of a product is the sum of.
+A_TRANSPOSED, B_TRANSPOSED, RELU = 1, 2, 4
+
+
+@kernel("void(T[:, ::1], T[:, ::1], T[::1], T[:, ::1], T[::1], int64, int64)")
+def product(a, b, bias, out, scratch, form, threads):
     """out (m, n) = a b + bias. Packs `b` if there is scratch: DEPTH rows of it for each thread.
 
     a       (m, k), or (k, m) if it is transposed
     b       (k, n), or (n, k) if it is transposed; then there must be scratch
     bias    (n,) or empty
+    form    which are transposed, and whether what is negative in the end becomes 0
     """
-    operands = a, b, bias, out, a_transposed, b_transposed
+    operands = a, b, bias, out, form
     m, n = out.shape
     if threads == 1:
         block(operands, scratch, 0, m, 0, n)
@@ -61,8 +68,8 @@ def cut(size, unit, part, parts):
 @inner
 def block(operands, scratch, top, bottom, left, right):
     """The rows of the result from `top` to `bottom`, there the columns from `left` to `right`."""
-    a, a_transposed = operands[0], operands[4]
-    k = a.shape[0] if a_transposed else a.shape[1]
+    a, form = operands[0], operands[4]
+    k = a.shape[0] if form & A_TRANSPOSED else a.shape[1]
     parts = max(1, (k + DEPTH - 1) // DEPTH)  # one even if there is nothing to add up
     for j in range(left, right, COLUMNS):
         for part in range(parts):
@@ -80,7 +87,7 @@ def block(operands, scratch, top, bottom, left, right):
 @inner
 def panels(operands, scratch, rows, columns, part):
     """A part's product for up to ROWS rows and COLUMNS columns; packs for the first rows."""
-    a, b, bias, out, a_transposed, b_transposed = operands
+    a, b, bias, out, form = operands
     top, bottom, is_top = rows
     j, right = columns
     start, stop, is_first, is_last = part
@@ -94,16 +101,17 @@ def panels(operands, scratch, rows, columns, part):
             pitch = whole(width, lanes(bias))
             panel = (scratch, at, pitch)
             if is_top:
-                pack(b, b_transposed, start, stop, j, j + width, panel)
+                pack(b, form & B_TRANSPOSED, start, stop, j, j + width, panel)
             at += pitch * whole(stop - start, lanes(bias))
         for i in range(top, bottom, tile_rows()):
-            if a_transposed:
+            if form & A_TRANSPOSED:
                 row = (a.reshape(-1), start * a.shape[1] + i, 1, a.shape[1])
             else:
                 row = (a.reshape(-1), i * a.shape[1] + start, a.shape[1], 1)
             extent = (min(tile_rows(), bottom - i), width, stop - start)
             result = (out.reshape(-1), i * n + j, n)
-            tile(row, panel, result, (bias, j), extent, is_first, is_last)
+            ends = is_first, is_last, form & RELU != 0
+            tile(row, panel, result, (bias, j), extent, ends)
         j += width
 
 
@@ -173,39 +181,115 @@ def dots(matrix, vector, out, top, bottom):
         out[i3] = first(compute("all_sum", sum3))
 
 
+@kernel("void(T[:, ::1], T[:, ::1], T[:, ::1], int64)")
+def row_products(a, b, out, threads):
+    """out (m, n) = the dot products of the rows of a (m, k) with those of b (n, k)."""
+    m, n = out.shape
+    if threads == 1:
+        dot_block(a, b, out, 0, m, 0, n)
+    else:
+        for t in prange(threads):
+            if m > n:
+                top, bottom = cut(m, dot_rows(0), t, threads)
+                dot_block(a, b, out, top, bottom, 0, n)
+            else:
+                left, right = cut(n, dot_rows(1), t, threads)
+                dot_block(a, b, out, 0, m, left, right)
+
+
+@inner
+def dot_block(a, b, out, top, bottom, left, right):
+    """Few rows of one matrix stay in the cache while those of the other one pass by."""
+    k, n = a.shape[1], out.shape[1]
+    for j in range(left, right, dot_rows(1)):
+        for i in range(top, bottom, dot_rows(0)):
+            rows = (a.reshape(-1), i * k, k)
+            columns = (b.reshape(-1), j * k, k)
+            extent = (min(dot_rows(0), bottom - i), min(dot_rows(1), right - j), k)
+            dot_tile(rows, columns, (out.reshape(-1), i * n + j, n), extent)
+
+
+@kernel("void(T[:, ::1], T[:, ::1], int64)")
+def turned(x, out, threads):
+    """out (n, m) = the transpose of x (m, n)."""
+    if threads == 1:
+        turn(x, out, 0, x.shape[0])
+    else:
+        for t in prange(threads):
+            top, bottom = cut(x.shape[0], lanes(x.reshape(-1)), t, threads)
+            turn(x, out, top, bottom)
+
+
+@inner
+def turn(x, out, top, bottom):
+    """The rows of x from top to bottom: whole squares in registers, what is left one by one."""
+    source, target = x.reshape(-1), out.reshape(-1)
+    size, (m, n) = lanes(source), x.shape
+    squares_end, columns_end = top + (bottom - top) // size * size, n // size * size
+    for i in range(top, squares_end, size):
+        for j in range(0, columns_end, size):
+            transpose((source, i * n + j, n, size), (target, j * m + i, m))
+        for j in range(columns_end, n):
+            for p in range(i, i + size):
+                target[j * m + p] = source[p * n + j]
+    for i in range(squares_end, bottom):
+        for j in range(n):
+            target[j * m + i] = source[i * n + j]
+
+
 # ------------------------------------------------------------------------------------ wrapper
 
 _NOTHING = {kind: np.empty(0, kind) for kind in "fd"}
 _scratch = threading.local()  # as a fresh one would cost page faults in each call
 
 
-def matmul(a, b, out=None, bias=None):
+def matmul(a, b, out=None, bias=None, relu=False):
     """a @ b + bias, of arrays (m, k), (k, n) and (n,) of one dtype, float32 or float64.
 
-    Any strides; an array that is the transpose of a C-contiguous one is not copied. Returns `out`,
-    a C-contiguous array (m, n) which must not overlap the others; a fresh one by default.
+    Any strides; an array that is the transpose of a C-contiguous one is not copied. With `relu`,
+    what is negative in the end becomes 0. Returns `out`, a C-contiguous array (m, n) which must not
+    overlap the others; a fresh one by default.
     """
     (m, k), (_, n) = a.shape, b.shape
-    a, a_transposed = (a, 0) if a.flags.carray else _stored(a)
-    b, b_transposed = (b, 0) if b.flags.carray else _stored(b)
+    form = RELU if relu else 0
+    if not a.flags.carray:
+        a, transposed = _stored(a)
+        form |= A_TRANSPOSED * transposed
+    if not b.flags.carray:
+        b, transposed = _stored(b)
+        form |= B_TRANSPOSED * transposed
     if out is None:
         out = np.empty((m, n), a.dtype)
     is_large = m * k * n >= PARALLEL
-    if k >= LONG and ((m == 1 and b_transposed) or (n == 1 and not a_transposed)):
-        matrix, vector = (b, a) if b_transposed else (a, b)
-        args = matrix, vector.reshape(-1), out.reshape(-1)
-        launch(matrix_vector, *args) if is_large else matrix_vector(*args, 1)
-        if bias is not None:
-            out += bias
+    if k >= LONG:
+        if (n == 1 and not form & A_TRANSPOSED) or (m == 1 and form & B_TRANSPOSED):
+            matrix, vector = (b, a) if form & B_TRANSPOSED else (a, b)
+            args = matrix, vector.reshape(-1), out.reshape(-1)
+            launch(matrix_vector, *args) if is_large else matrix_vector(*args, 1)
+            return _finished(out, bias, relu)
+        if form == B_TRANSPOSED and m <= DOTS and k >= DOTS_LONG and bias is None:
+            launch(row_products, a, b, out) if is_large else row_products(a, b, out, 1)
+            return out
+    if form == B_TRANSPOSED and DOTS < m <= min(n // 2, TURN) and bias is None and is_large:
+        launch(turned, matmul(b, a.T), out)
         return out
     scratch = nothing = _NOTHING[a.dtype.char]
-    if b_transposed or m >= PACK:
+    if form & B_TRANSPOSED or m >= PACK:
         scratch = _room(n, get_num_threads() if is_large else 1, a.dtype)
     bias = nothing if bias is None else plain(bias)
     if is_large:
-        launch(product, a, b, bias, out, scratch, a_transposed, b_transposed)
+        launch(product, a, b, bias, out, scratch, form)
     else:
-        product(a, b, bias, out, scratch, a_transposed, b_transposed, 1)
+        product(a, b, bias, out, scratch, form, 1)
+    return out
+
+
+def _finished(out, bias, relu):
+    """`out` after what the kernels of dot products do not do."""
+    if bias is not None:
+        out += bias
+    if relu:
+        np.copyto(out, 0, where=out < 0)
     return out
 
 

@@ -137,8 +137,9 @@ class Operand:
             yield builder.gep(self.start, [builder.mul(row, self.strides[0])])
 
 
-def _emit_tile(builder, row, lefts, left_step, right, results, bias, depth, is_first, is_last):
+def _emit_tile(builder, row, lefts, left_step, right, results, bias, depth, ends):
     # `lefts` and `results` are the starts of the rows, `row` what their vectors have in common.
+    is_first, is_last, is_relu = ends
     sums = [[cgutils.alloca_once_value(builder, row.zero) for _ in range(row.count)] for _ in lefts]
     with cgutils.for_range(builder, depth) as loop:
         factors = row.load(builder.gep(right.start, [builder.mul(loop.index, right.strides[0])]))
@@ -161,13 +162,17 @@ def _emit_tile(builder, row, lefts, left_step, right, results, bias, depth, is_f
         terms = row.load(bias.start)
         for row_sums in sums:
             add(row_sums, terms)
+    with builder.if_then(builder.and_(is_last, is_relu)):
+        for total in (total for row_sums in sums for total in row_sums):
+            x = Lanes(builder, builder.load(total))
+            builder.store(x.like(0.0).where(x < 0.0, x).value, total)  # nan stays nan
     # All loads come before all stores, so that a row that repeats is stored twice, not added twice.
     for start, row_sums in zip(results, sums):
         row.store(start, [builder.load(total) for total in row_sums])
 
 
 @intrinsic
-def tile(typingctx, left, right, result, bias, extent, is_first, is_last):
+def tile(typingctx, left, right, result, bias, extent, ends):
     """result = left right (+ bias if it is the last), added to what is there unless the first.
 
     left    (flat array, index of the first element, stride of rows, stride of columns)
@@ -176,7 +181,8 @@ def tile(typingctx, left, right, result, bias, extent, is_first, is_last):
     bias    (array, index): of one row, or empty
     extent  (rows, columns, depth): at most `tile_rows()` rows and `tile_vectors(False)` vectors
             of columns, or one row and exactly `tile_vectors(True)`; any depth
-    is_first, is_last  booleans, of the part of the inner dimension that this is
+    ends    (is_first, is_last, is_relu): booleans, which part of the inner dimension this is, and
+            whether what is negative in the end becomes 0
     """
     kinds = left, right, result, bias
     dtype = result[0].dtype
@@ -186,6 +192,7 @@ def tile(typingctx, left, right, result, bias, extent, is_first, is_last):
             Operand(context, builder, kind, value) for kind, value in zip(kinds, args)
         )
         rows, columns, depth = cgutils.unpack_tuple(builder, args[4])
+        ends = cgutils.unpack_tuple(builder, args[5])
         done = builder.append_basic_block("tile.done")
 
         def choice(height, least, vectors, is_whole, condition):
@@ -200,7 +207,7 @@ def tile(typingctx, left, right, result, bias, extent, is_first, is_last):
                     list(result.rows(builder, height, least, rows)),
                     bias,
                     depth,
-                    *args[5:],
+                    ends,
                 )
                 builder.branch(done)
 
@@ -217,7 +224,109 @@ def tile(typingctx, left, right, result, bias, extent, is_first, is_last):
         builder.position_at_end(done)
         return context.get_dummy_value()
 
-    return types.void(*kinds, extent, types.boolean, types.boolean), codegen
+    return types.void(*kinds, extent, ends), codegen
+
+
+# ------------------------------------------------------------------------------------- dots
+
+
+@functools.cache
+def dot_shape(target):
+    """(rows of the left matrix, rows of the right one) of a tile of dot products, for a target.
+
+    Its sums are vectors, and a vector of each row has to find room beside them: see `tile_shapes`.
+    """
+    (rows, _), *_ = tile_shapes(target)
+    return {8: (4, 4), 6: (2, 2)}.get(rows, (1, 2))
+
+
+@intrinsic(prefer_literal=True)
+def dot_rows(typingctx, side):
+    """The rows that a tile of dot products takes of the left (0) or the right (1) matrix."""
+
+    def codegen(context, builder, signature, args):
+        return INDEX(dot_shape(context.codegen().magic_tuple())[side.literal_value])
+
+    return types.int64(side), codegen
+
+
+@intrinsic
+def dot_tile(typingctx, left, right, result, extent):
+    """result[i, j] = the dot product of row i of left and row j of right.
+
+    left, right, result  (flat array, index of the first element, stride of rows)
+    extent  (rows of left, rows of right, length of each): at most `dot_rows` rows; any length
+    """
+    kinds = left, right, result
+    dtype = left[0].dtype
+
+    def codegen(context, builder, signature, args):
+        left, right, result = (
+            Operand(context, builder, kind, value) for kind, value in zip(kinds, args)
+        )
+        *present, depth = cgutils.unpack_tuple(builder, args[3])
+        counts = dot_shape(context.codegen().magic_tuple())
+        lefts, rights = (
+            list(operand.rows(builder, count, 1, here))
+            for operand, count, here in zip((left, right), counts, present)
+        )
+        sums = _emit_dots(builder, dtype, lefts, rights, depth)
+        results = list(result.rows(builder, counts[0], 1, present[0]))
+        for i, total in enumerate(sums):
+            row, column = divmod(i, counts[1])
+            here = builder.icmp_signed("<", INDEX(column), present[1])
+            at = builder.select(here, INDEX(column), builder.sub(present[1], INDEX(1)))
+            builder.store(total, builder.gep(results[row], [at]))
+        return context.get_dummy_value()
+
+    return types.void(*kinds, extent), codegen
+
+
+def _emit_dots(builder, dtype, lefts, rights, depth):
+    """The dot products of each of `lefts` with each of `rights`, starts of rows, as numbers."""
+    whole = Row(builder, dtype, 1)
+    lanes = INDEX(whole.vector.count)
+    sums = [cgutils.alloca_once_value(builder, whole.zero) for _ in lefts for _ in rights]
+
+    def accumulate(row, at):
+        xs = [row.load(builder.gep(start, [at]))[0] for start in lefts]
+        ys = [row.load(builder.gep(start, [at]))[0] for start in rights]
+        for total, (x, y) in zip(sums, ((x, y) for x in xs for y in ys)):
+            builder.store(row.multiply_add(x, y, builder.load(total)), total)
+
+    steps = builder.sdiv(depth, lanes)
+    with cgutils.for_range(builder, steps) as loop:
+        accumulate(whole, builder.mul(loop.index, lanes))
+    done = builder.mul(steps, lanes)
+    rest = builder.sub(depth, done)
+    with builder.if_then(builder.icmp_signed(">", rest, INDEX(0))):
+        accumulate(Row(builder, dtype, 1, rest), done)
+    vectors = [builder.load(total) for total in sums]
+    for start in range(0, len(vectors), whole.vector.count):
+        part = vectors[start : start + whole.vector.count]
+        summed = _lane_sums(builder, part + [whole.zero] * (whole.vector.count - len(part)))
+        for i in range(len(part)):
+            yield builder.extract_element(summed, ir.Constant(ir.IntType(32), i))
+
+
+def _lane_sums(builder, vectors):
+    # Lane i of the result is the sum over the lanes of vector i. Halves of two vectors are added
+    # at a time, each to the other half of its own vector, as in `_transposed`.
+    size = len(vectors)
+    indices = ir.VectorType(ir.IntType(32), size)
+    distance = size // 2
+    while distance:
+        own = [lane + size if lane & distance else lane for lane in range(size)]
+        other = [lane ^ distance for lane in own]
+        vectors = [
+            (
+                Lanes(builder, builder.shuffle_vector(x, y, ir.Constant(indices, own)))
+                + Lanes(builder, builder.shuffle_vector(x, y, ir.Constant(indices, other)))
+            ).value
+            for x, y in zip(vectors[:distance], vectors[distance:])
+        ]
+        distance //= 2
+    return vectors[0]
 
 
 # ---------------------------------------------------------------------------------- transpose
