@@ -110,6 +110,7 @@ from .ops.index import (
 )
 from .ops.linalg import (
     dense,
+    dense_relu,
     einsum,
     matmul,
     outer,

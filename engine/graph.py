@@ -228,8 +228,9 @@ def _located(error, node):
 
 def _arrive(gradients, found):
     """Give the leaves what has arrived for them: to keep, or to be found."""
+    hooks = _hooks if _hooks else ()
     for leaf, g in gradients.items():
-        if _hooks and leaf in _hooks:
+        if hooks and leaf in hooks:
             g = _hooked(leaf, g)
         if found is None:
             # Never in place: the array in `.grad` may be in the user's hands.

@@ -58,7 +58,7 @@ next_order = count(step=-1).__next__
 ROWS = []  # (row, scope of its functions) of every row that was defined
 
 
-def op(*formulas, forward=None, origin=False, promote=True, sequence=False):
+def op(*formulas, forward=None, origin=False, promote=True, sequence=False, together=None):
     """Make a row of the operation table from a forward on arrays. Use as a decorator.
 
     formulas  one per leading parameter of the forward: how the gradient of the result becomes
@@ -77,6 +77,11 @@ def op(*formulas, forward=None, origin=False, promote=True, sequence=False):
     sequence  True for a row whose first parameter is a list of Tensors and arrays, and the only
               one with a formula. The forward gets a list of arrays; the formula gives a list of
               gradients, and `shape` is for it the list of all their shapes.
+    together  a function for the way back when it is not recorded, in place of the formulas: what
+              they share it computes once. Its parameters are the incoming gradient, a tuple that
+              says of which arguments the gradient is wanted, and names that the formulas mention;
+              it gets arrays (None for what only the formula of an unwanted one mentions) and gives
+              a gradient for each wanted argument, None for the others.
 
     The parameters of the forward that have no formula are settings: they are passed on as given.
     The function made takes Tensors, arrays and numbers. Given no Tensor it returns an array and
@@ -87,7 +92,7 @@ def op(*formulas, forward=None, origin=False, promote=True, sequence=False):
     """
 
     def define(function):
-        row = (_SequenceRow if sequence else _Row)(function, formulas)
+        row = (_SequenceRow if sequence else _Row)(function, formulas, together)
         scope = {**_RUNTIME, "forward": forward or function, **row.formula_scope()}
         if row.live:
             _execute(row.step_source(), f"<backward of {row.name}>", scope)
@@ -142,9 +147,12 @@ _STEP = """
 def step(node, upstream, recording, needed):
     ({parents}) = node.parents
     {saved}
+    {together}
     {rewrap}
     return ({gradients})
 """
+
+_TOGETHER = "if not recording: return together(upstream, ({wanted}), {values})"
 
 
 class _Row:
@@ -161,8 +169,9 @@ class _Row:
     is_plain = "type({0}) is not Tensor"
     is_live = "{0}_node is not None"
 
-    def __init__(self, function, formulas):
+    def __init__(self, function, formulas, together):
         self.name = function.__name__
+        self.together = together
         self.signature = inspect.signature(function)
         names = list(self.signature.parameters)
         self.arguments, self.settings = names[: len(formulas)], names[len(formulas) :]
@@ -183,7 +192,8 @@ class _Row:
             self.saved.append("shape")
 
     def formula_scope(self):
-        return {f"{name}_formula": formula for name, formula in self.formulas.items()}
+        formulas = {f"{name}_formula": formula for name, formula in self.formulas.items()}
+        return formulas if self.together is None else {**formulas, "together": self.together}
 
     def function_source(self, scope, origin, promote):
         names = [*self.arguments, *self.settings]
@@ -236,6 +246,7 @@ class _Row:
         return _STEP.format(
             parents=_tuple(f"{self.star}{name}_node" for name in self.live),
             saved=f"({_tuple(self.saved)}) = node.saved" if self.saved else "",
+            together=self._together() if self.together else "",
             rewrap="\n    ".join(lines) if wrapped else "",
             gradients=_tuple(self._gradient(name) for name in self.live),
         )
@@ -247,10 +258,16 @@ class _Row:
 
     def _gradient(self, name):
         values = [f"{name}_node.shape" if use == "shape" else use for use in self.uses[name]]
-        return (
-            f"{self._call(name, ', '.join(['upstream', *values]))} if {name}_node is not None "
-            f"and (needed is None or {name}_node in needed) else None"
-        )
+        call = self._call(name, ", ".join(["upstream", *values]))
+        return f"{call} if {self._wanted(name)} else None"
+
+    def _wanted(self, name):
+        return f"{name}_node is not None and (needed is None or {name}_node in needed)"
+
+    def _together(self):
+        values = list(inspect.signature(self.together).parameters)[2:]
+        wanted = _tuple(self._wanted(name) for name in self.live)
+        return _TOGETHER.format(wanted=wanted, values=", ".join(values))
 
     def _call(self, name, values):
         # A gradient that is passed back as it is, as in `add`, is not worth a call.
@@ -380,7 +397,17 @@ def _described(value):
     return repr(value)
 
 
-_LOCALS = {"forward", "needed", "node", "out", "recording", "result", "step", "upstream"}
+_LOCALS = {
+    "forward",
+    "needed",
+    "node",
+    "out",
+    "recording",
+    "result",
+    "step",
+    "together",
+    "upstream",
+}
 _RUNTIME = {
     "FLOAT32": FLOAT32,
     "Node": Node,

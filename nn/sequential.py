@@ -1,6 +1,6 @@
 """Sequential: the model as a list of layers."""
 
-from .layers import Activation
+from .layers import Activation, Dense, ReLU
 from .layers.reshaping import Moving
 from .module import Layer, Module
 from .training import Model
@@ -67,9 +67,18 @@ class Sequential(Model, Layer):
                 f"{', '.join(map(str, self.input_shape))}), got {x.shape}"
                 + ("; for a single example write x[None]" if x.shape == self.input_shape else "")
             )
+        waiting = None  # a Dense that does the ReLU after it too, if there is one: to the same bits
         for layer in self.layers:
-            x = layer(x)
-        return x
+            if waiting is not None:
+                if type(layer) is ReLU and layer._forward_hooks is None:
+                    x, waiting = waiting.forward(x, followed_by=layer.activation), None
+                    continue
+                x, waiting = waiting(x), None
+            if type(layer) is Dense and layer.may_be_followed():
+                waiting = layer
+            else:
+                x = layer(x)
+        return x if waiting is None else waiting(x)
 
     def last_units(self):
         return self.output_shape(self.input_shape)[-1] if self.input_shape else None

@@ -245,6 +245,15 @@ ENTRIES = [
         )
     ),
     Entry(normalization.standardize, standard, [(real(0, 3),)], {"axes": (1,), "epsilon": 0.1}),
+    Entry(
+        linalg.dense_relu,
+        lambda x, kernel, bias: np.maximum(x @ kernel + bias, 0),
+        [
+            (real(5, 3), real(3, 2), real(2)),
+            (real(2, 5, 3), real(3, 2), real(2)),
+            (real(0, 3), real(3, 2), real(2)),
+        ],
+    ),
     # softmax and cross-entropies
     *(
         Entry(row, oracle, [(real(3, 4),), (real(2, 5, 3),)], {"axis": axis})

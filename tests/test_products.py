@@ -284,3 +284,66 @@ M, V = np.ones((2, 3)), np.ones(3)
 def test_errors_say_what_does_not_fit(call, kind, message):
     with pytest.raises(kind, match=message):
         call()
+
+
+# ----------------------------------------------------------------------- dense layers in one row
+
+
+def dense_operands(rng, lead):
+    shapes = ((*lead, 70), (70, 30), (30,))
+    return [
+        Tensor(rng.normal(size=shape).astype("float32"), requires_grad=True) for shape in shapes
+    ]
+
+
+@pytest.mark.parametrize("lead", [(1,), (40,), (3, 20), (0,)])
+def test_relu_within_dense_changes_no_bit(rng, lead):
+    operands = dense_operands(rng, lead)
+    g = rng.normal(size=(*lead, 30)).astype("float32")
+    found = []
+    for out in (engine.dense_relu(*operands), engine.relu(engine.dense(*operands))):
+        out.backward(g)
+        found.append([out.data, *(operand.grad.data for operand in operands)])
+        for operand in operands:
+            operand.grad = None
+    for within, after in zip(*found):
+        assert within.tobytes() == after.tobytes()
+
+
+@pytest.mark.parametrize("row", [engine.dense, engine.dense_relu])
+@pytest.mark.parametrize("lead", [(1,), (40,), (3, 20)])
+def test_gradients_computed_together_are_those_of_the_formulas(rng, row, lead):
+    operands = dense_operands(rng, lead)
+    g = rng.normal(size=(*lead, 30)).astype("float32")
+    expected = engine.grad(row(*operands), operands, g, create_graph=True)
+    for chosen in ([0], [1], [2], [0, 2], [1, 2], [0, 1, 2]):
+        inputs = [operands[i] for i in chosen]
+        constants = [x if i in chosen else x.detach() for i, x in enumerate(operands)]
+        for out in (row(*operands), row(*constants)):
+            for i, slope in zip(chosen, engine.grad(out, inputs, g)):
+                np.testing.assert_allclose(slope.data, expected[i].data, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("row", [engine.dense, engine.dense_relu])
+def test_dense_of_integers_and_of_two_float_types(rng, row):
+    x, kernel, bias = dense_operands(rng, (40,))
+    whole = rng.integers(0, 3, (40, 70))
+    g = rng.normal(size=(40, 30)).astype("float32")
+    for given in (whole, whole.astype("float64")):
+        row(given, kernel, bias).backward(g)
+        slope, kernel.grad = kernel.grad.data, None
+        row(whole.astype("float32"), kernel, bias).backward(g)
+        np.testing.assert_allclose(slope, kernel.grad.data, rtol=1e-4, atol=1e-4)
+        assert slope.dtype == np.float32
+        kernel.grad = None
+    constant = rng.integers(-2, 3, (70, 30))
+    row(x, constant, bias).backward(g)
+    assert x.grad.shape == x.shape and x.grad.dtype == np.float32
+
+
+def test_dense_keeps_what_its_formulas_mention():
+    x, kernel, bias = (np.ones(shape, "float32") for shape in ((4, 3), (3, 2), (2,)))
+    bias = Tensor(bias, requires_grad=True)
+    assert engine.dense(x, kernel, bias).node.saved == (None, None)
+    out = engine.dense_relu(x, kernel, bias)
+    assert [value is out.data for value in out.node.saved if value is not None] == [True]

@@ -6,9 +6,10 @@ from math import prod
 
 import numpy as np
 
-from ..kernels import gemm
+from ..kernels import columns, gemm
 from ..recorder import cast, op
 from ..tensor import FLOAT32, Tensor, to_array
+from .activations import relu_grad
 from .elementwise import multiply, real
 from .index import shape_of
 from .reduce import sum
@@ -93,6 +94,7 @@ def same_floats(*arrays):
     lambda g, kernel: matmul(g, matrix_transpose(kernel)),
     lambda g, x: matmul(matrix_transpose(as_rows(x)), as_rows(g)),
     lambda g: sum(as_rows(g), axis=0),
+    together=lambda g, wanted, x, kernel: _dense_gradients(g, wanted, x, kernel, None),
 )
 def dense(x, kernel, bias):
     """x @ kernel + bias, the sum made while the product is still in registers.
@@ -103,15 +105,52 @@ def dense(x, kernel, bias):
 
     Returns (..., n). Raises ValueError when these do not fit.
     """
+    return _dense("dense", x, kernel, bias, relu=False)
+
+
+@op(
+    lambda g, out, kernel: matmul(relu_grad(g, out), matrix_transpose(kernel)),
+    lambda g, out, x: matmul(matrix_transpose(as_rows(x)), as_rows(relu_grad(g, out))),
+    lambda g, out: sum(as_rows(relu_grad(g, out)), axis=0),
+    together=lambda g, wanted, x, kernel, out: _dense_gradients(g, wanted, x, kernel, out),
+)
+def dense_relu(x, kernel, bias):
+    """relu(dense(x, kernel, bias)) to the last bit, as its gradients are: in one pass over memory.
+
+    Arguments, result and errors are those of `dense`.
+    """
+    return _dense("dense_relu", x, kernel, bias, relu=True)
+
+
+def _dense(name, x, kernel, bias, relu):
     if x.ndim < 1 or kernel.ndim != 2 or x.shape[-1] != kernel.shape[0]:
         raise ValueError(
-            f"dense: expected x (..., k) and kernel (k, n), got x {x.shape}, kernel {kernel.shape}"
+            f"{name}: expected x (..., k) and kernel (k, n), got x {x.shape}, kernel {kernel.shape}"
         )
     if bias.shape != kernel.shape[1:]:
-        raise ValueError(f"dense: expected a bias of {kernel.shape[1:]}, got {bias.shape}")
-    x, kernel, bias = same_floats(x, kernel, bias)
-    out = gemm.matmul(as_rows(x), kernel, bias=bias)
+        raise ValueError(f"{name}: expected a bias of {kernel.shape[1:]}, got {bias.shape}")
+    if not (x.dtype is kernel.dtype is bias.dtype is FLOAT32):
+        x, kernel, bias = same_floats(x, kernel, bias)
+    if x.ndim == 2:
+        return gemm.matmul(x, kernel, bias=bias, relu=relu)
+    out = gemm.matmul(as_rows(x), kernel, bias=bias, relu=relu)
     return out.reshape(*x.shape[:-1], kernel.shape[1])
+
+
+def _dense_gradients(g, wanted, x, kernel, out):
+    """The gradients in respect of x, kernel and bias; `out` unless there is no relu."""
+    wants_x, wants_kernel, wants_bias = wanted
+    rows, of_x, of_kernel, of_bias = as_rows(g), None, None, None
+    if wants_bias or out is not None:
+        sums, rows = columns.sums_of(rows, None if out is None else as_rows(out))
+        of_bias = sums if wants_bias else None
+    if wants_x:
+        of_x = gemm.matmul(rows, kernel.astype(g.dtype, copy=False).T)
+        if g.ndim != 2:
+            of_x = of_x.reshape(*g.shape[:-1], len(kernel))
+    if wants_kernel:
+        of_kernel = gemm.matmul(as_rows(x).astype(g.dtype, copy=False).T, rows)
+    return of_x, of_kernel, of_bias
 
 
 def as_rows(x):

@@ -69,16 +69,23 @@ class Dense(Layer):
         each = 2 * input_shape[-1] + self.use_bias + (self.activation is not activations.linear)
         return math.prod(input_shape[:-1]) * self.units * each
 
-    def forward(self, x):
+    def forward(self, x, followed_by=None):
         shape = x.data.shape
         if len(shape) < 2 or shape[-1] != self.kernel.data.shape[0]:
             raise ValueError(
                 f"{self.label}: expected input of shape (n, ..., {self.kernel.shape[0]}), "
                 f"got {x.shape}"
             )
-        if self.use_bias:
-            return self.activation(engine.dense(x, self.kernel, self.bias))
-        return self.activation(engine.matmul(x, self.kernel))
+        if not self.use_bias:
+            return self.activation(engine.matmul(x, self.kernel))
+        if self.activation is engine.relu or followed_by is engine.relu:
+            return engine.dense_relu(x, self.kernel, self.bias)
+        return self.activation(engine.dense(x, self.kernel, self.bias))
+
+    def may_be_followed(self):
+        """Whether `forward` may apply, as `followed_by`, the relu of the layer after this one."""
+        linear = self.activation is activations.linear
+        return linear and self.use_bias and self._forward_hooks is None and self.built
 
     def __repr__(self):
         name = activations.name_of(self.activation)
