@@ -25,9 +25,11 @@ def detect_anomaly():
     only passes on a nan or inf that it was given is not blamed. Inside the block every operation
     of the process is slower, in all threads.
     """
-    before = [(scope, {key: scope[key] for key in ("forward", "Node", "new")}) for _, scope in ROWS]
+    changed = ("forward", "together", "Node", "new")
+    before = [(scope, {key: scope[key] for key in changed}) for _, scope in ROWS]
     for row, scope in ROWS:
         scope.update(forward=_checked(row.name, scope["forward"]), Node=_LocatedNode, new=_located)
+        scope["together"] = None  # the formulas instead, whose operations can be told apart
     try:
         yield
     finally:

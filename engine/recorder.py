@@ -93,7 +93,8 @@ def op(*formulas, forward=None, origin=False, promote=True, sequence=False, toge
 
     def define(function):
         row = (_SequenceRow if sequence else _Row)(function, formulas, together)
-        scope = {**_RUNTIME, "forward": forward or function, **row.formula_scope()}
+        scope = {**_RUNTIME, "forward": forward or function, "together": together}
+        scope |= row.formula_scope()
         if row.live:
             _execute(row.step_source(), f"<backward of {row.name}>", scope)
             scope["step"].row = row
@@ -152,7 +153,8 @@ def step(node, upstream, recording, needed):
     return ({gradients})
 """
 
-_TOGETHER = "if not recording: return together(upstream, ({wanted}), {values})"
+_TOGETHER = """if together is not None and not recording:
+        return together(upstream, ({wanted}), {values})"""
 
 
 class _Row:
@@ -192,8 +194,7 @@ class _Row:
             self.saved.append("shape")
 
     def formula_scope(self):
-        formulas = {f"{name}_formula": formula for name, formula in self.formulas.items()}
-        return formulas if self.together is None else {**formulas, "together": self.together}
+        return {f"{name}_formula": formula for name, formula in self.formulas.items()}
 
     def function_source(self, scope, origin, promote):
         names = [*self.arguments, *self.settings]

@@ -96,6 +96,17 @@ def test_an_anomaly_on_the_way_back_names_the_recorded_operation_too():
     assert str(e.value).endswith(f"recorded at {line[0]}:{int(line[2]) + 1}")
 
 
+@pytest.mark.parametrize("row", [engine.dense, engine.dense_relu])
+def test_an_anomaly_among_gradients_that_are_computed_together_is_seen(row):
+    x, kernel = (leaf(np.full(*given, "float32")) for given in (((2, 3), 1e-20), ((3, 4), 1e30)))
+    with detect_anomaly():
+        out = row(x, kernel, np.zeros(4, "float32"))
+        with pytest.raises(AnomalyError, match=f"matmul_rows made .* gradient of {row.__name__},"):
+            out.backward(np.full((2, 4), 1e20))
+    out.backward(np.full((2, 4), 1e20), retain_graph=True)
+    assert np.isinf(x.grad.data).all()
+
+
 def test_what_only_passes_a_nan_on_is_not_blamed_and_nothing_is_left_behind():
     x = leaf([np.nan, 1.0])
     with detect_anomaly():
