@@ -289,7 +289,10 @@ def _as_array(values):
 
 
 def _finite(what, name, values, rows=4096):
-    array = _as_array(values)
+    try:
+        array = _as_array(values)
+    except ValueError as error:
+        raise ValueError(f"{what}: expected {name} in equal rows, got a ragged list ({error})")
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{what}: expected {name} to hold numbers, got {array.dtype}")
     if array.ndim and not is_mapped(array):

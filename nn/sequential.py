@@ -1,5 +1,7 @@
 """Sequential: the model as a list of layers."""
 
+import re
+
 from .layers import Activation, Dense, ReLU
 from .layers.reshaping import Moving
 from .module import Layer, Module
@@ -12,7 +14,8 @@ class Sequential(Model, Layer):
     layers  a list of layers, models, and modules that take one input
 
     When the first layer has an input_shape, or on the first call, the weights are made, in the
-    order of the layers. Layers without a name are named after their type: "dense", "dense_1".
+    order of the layers. Layers without a name are named after their type: "dense", "dense_1",
+    "layer_normalization".
     """
 
     def __init__(self, layers=(), name=None):
@@ -29,7 +32,7 @@ class Sequential(Model, Layer):
         if self.built:
             raise ValueError("Sequential: layers are added before the model is built or called")
         if layer.name is None:
-            base, names = type(layer).__name__.lower(), {other.name for other in self.layers}
+            base, names = _snake_case(type(layer)), {other.name for other in self.layers}
             number = len({id(other) for other in self.layers if type(other) is type(layer)})
             layer.name = f"{base}_{number}" if number else base
             while layer.name in names:
@@ -98,4 +101,11 @@ class Sequential(Model, Layer):
         return None if None in counts else sum(counts)
 
     def __repr__(self):
-        return "\n".join(["Sequential([", *(f"    {layer!r}," for layer in self.layers), "])"])
+        lines = (f"    {layer!r},".replace("\n", "\n    ") for layer in self.layers)
+        return "\n".join(["Sequential([", *lines, "])"])
+
+
+def _snake_case(kind):
+    """The name of a class as that of a layer: "rms_normalization", "leaky_relu", "prelu"."""
+    starts = r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z]{2})(?=[A-Z][a-z])"  # of words: RMS|Normalization
+    return re.sub(starts, "_", kind.__name__.replace("LU", "lu")).lower()

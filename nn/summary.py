@@ -13,7 +13,8 @@ def summary(model, input_shape=None, print_fn=print):
     """Print a table of what is in `model`, in the order in which it is called.
 
     input_shape  of one example; a list of shapes for a model of several inputs. Default: the one
-                 that the model knows. Without one the modules are listed as they are found.
+                 that the model knows, or that of the examples it was trained on. Without one the
+                 modules are listed as they are found.
     print_fn     called with each line
 
     The columns: name and type; shape of the output; number of parameters and buffers, each counted
@@ -25,6 +26,8 @@ def summary(model, input_shape=None, print_fn=print):
     Raises ValueError for a model without weights when the shape is not known.
     """
     shape = getattr(model, "input_shape", None) if input_shape is None else input_shape
+    if shape is None and getattr(model, "current_batch", None) is not None:
+        shape = model.current_batch[0].shape[1:]
     if shape is None:
         model.ensure_built()
         rows = _found(model)

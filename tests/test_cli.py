@@ -353,7 +353,7 @@ def test_doctor(capsys):
         r"threads +\d+",
         r"kernels +(\d+) of \1 built",
         r"thread layer +\w+",
-        r"float32 +\d+ GFLOP/s",
+        r"peak float32 +\d+ GFLOP/s",
         r"numba \d",
     ):
         assert re.search(pattern, out), pattern

@@ -97,6 +97,28 @@ def test_default_initialisation_fits_what_follows():
     assert 0.99 < np.abs(kernel).max() / np.sqrt(6 / 800) <= 1
 
 
+def test_layers_are_named_after_their_type():
+    layers = [
+        nn.Dense(2),
+        nn.BatchNormalization(),
+        nn.RMSNormalization(),
+        nn.PReLU(),
+        nn.LeakyReLU(),
+        nn.GELU(),
+        nn.Dense(2, name="dense_1"),
+        nn.Dense(2),
+    ]
+    names = [layer.name for layer in nn.Sequential(layers).layers]
+    assert names[:4] == ["dense", "batch_normalization", "rms_normalization", "prelu"]
+    assert names[4:] == ["leaky_relu", "gelu", "dense_1", "dense_2"]
+
+
+def test_nested_models_are_written_with_their_indents():
+    inner = nn.Sequential([nn.Dense(2), nn.ReLU()])
+    text = "Sequential([\n    Sequential([\n        Dense(2),\n        ReLU(),\n    ]),\n])"
+    assert repr(nn.Sequential([inner])) == text
+
+
 def test_modules_find_their_parameters_by_attributes():
     class Block(nn.Module):
         def __init__(self):

@@ -1,5 +1,6 @@
 """The table of a model: shapes, counts, FLOPs by hand, what is shared, frozen or nested."""
 
+import numpy as np
 import pytest
 
 import nn
@@ -44,7 +45,7 @@ def test_the_table_of_a_sequential_model():
         ["layer (type)", "output shape", "parameters", "trainable", "memory", "FLOPs"],
         ["flatten (Flatten)", "(None, 12)", "0", "48 B", "0"],
         ["dense (Dense)", "(None, 8)", "104", "no", "32 B", "208"],  # 8 * (2 * 12 + 2)
-        ["batchnormalization (BatchNormalizat…", "(None, 8)", "32", "in part", "32 B", "32"],
+        ["batch_normalization (BatchNormaliza…", "(None, 8)", "32", "in part", "32 B", "32"],
         ["twice (Dense)", "(None, 8)", "72", "yes", "32 B", "136"],
         ["sequential (Sequential)", "(None, 8)"],
         ["dense (Dense)", "(None, 8)", "64", "yes", "32 B", "128"],
@@ -110,3 +111,20 @@ def test_the_memory_of_the_optimizer():
     model.compile("adam", "mse")
     assert "optimizer: 168 B" in lines_of(model)  # two numbers for each of 21 parameters
     assert model._optimizer.parameters is None
+
+
+def test_a_trained_model_of_ones_own_knows_its_shapes(rng):
+    model = Pair()
+    model.compile(optimizer="sgd", loss="mse")
+    model.fit(rng.normal(size=(6, 5)).astype("float32"), np.eye(6, 2), verbose=0)
+    lines = lines_of(model)
+    assert cells(lines[1])[:2] == ["first (Dense)", "(None, 3)"]
+    assert cells(lines[2])[:2] == ["second (Dense)", "(None, 2)"]
+
+
+class Pair(nn.Model):
+    def __init__(self):
+        self.first, self.second = nn.Dense(3, activation="relu"), nn.Dense(2)
+
+    def forward(self, x):
+        return self.second(self.first(x))

@@ -260,6 +260,11 @@ def with_nan(x):
             "predict: x holds nan or inf, first in example 17",
         ),
         (
+            lambda m, x, y: m.fit([[1.0, 2.0], [3.0]], y[:2]),
+            ValueError,
+            "fit: expected x in equal rows, got a ragged list",
+        ),
+        (
             lambda m, x, y: m.fit(x, np.where(y == 0, np.nan, y)),
             ValueError,
             "fit: y holds nan or inf",

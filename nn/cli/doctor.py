@@ -38,7 +38,7 @@ def run(options, say):
     pending = build.pending()
     total = len(build.TYPES) * len(build.KERNELS)
     for name, text in _facts(pending, total):
-        print(f"{name:<14}{text}")
+        print(f"{name:<15}{text}")
     if pending:
         print(
             f"\n{len(pending)} kernels are not built for this CPU and this Numba: each is compiled "
@@ -58,7 +58,10 @@ def _facts(pending, total):
     yield "threads", f"{engine.get_num_threads()} (NUMBA_NUM_THREADS, or engine.set_num_threads)"
     yield "kernels", f"{total - len(pending)} of {total} built"
     for dtype in ("float32", "float64"):
-        yield f"{dtype}", f"{_product_speed(dtype):.0f} GFLOP/s, best product of {SIZE} x {SIZE}"
+        yield (
+            f"peak {dtype}",
+            f"{_product_speed(dtype):.0f} GFLOP/s, best product of {SIZE} x {SIZE}",
+        )
     layer = numba.threading_layer() if engine.get_num_threads() > 1 else "not used by one thread"
     yield "thread layer", layer
 
