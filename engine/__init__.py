@@ -1,5 +1,6 @@
 """hotgrad's engine: a Tensor that records what is done to it, and differentiates it."""
 
+from . import limits  # first, as Numba, which the others import, has to find its limit
 from .anomaly import detect_anomaly
 from .check import GradcheckError, gradcheck, gradgradcheck
 from .creation import (
@@ -160,3 +161,5 @@ from .recorder import AnomalyError, op
 from .tensor import Tensor, asarray
 
 __version__ = "0.1.0"
+
+set_num_threads(limits.within_quota(get_num_threads()))
