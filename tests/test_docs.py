@@ -75,6 +75,8 @@ def session(tmp_path, monkeypatch, threads, ctrl_c):
 
 
 def run_page(name):
+    if "plots." in PAGES[name].read_text(encoding="utf-8"):
+        pytest.importorskip("matplotlib", reason="the code of the page draws pictures")
     scope = types.ModuleType("__main__").__dict__
     for line, found in blocks(name, quoted=False):
         if found["language"] == "console":
