@@ -93,18 +93,12 @@ class Module:
 
     def _trace(self, *input_shapes):
         """The output for one example of zeros; of integers, where floats are not taken."""
-        modes = [(module, module.training) for module in self.modules()]
-        self.eval()
-        try:
-            with engine.no_grad(), np.errstate(all="ignore"):
-                zeros = [engine.zeros((1, *shape)) for shape in input_shapes]
-                try:
-                    return self.forward(*zeros)
-                except TypeError:
-                    return self.forward(*[x.astype("int64") for x in zeros])
-        finally:
-            for module, training in modes:
-                module.training = training
+        with self._inference(), np.errstate(all="ignore"):
+            zeros = [engine.zeros((1, *shape)) for shape in input_shapes]
+            try:
+                return self.forward(*zeros)
+            except TypeError:
+                return self.forward(*[x.astype("int64") for x in zeros])
 
     @property
     def label(self):
@@ -137,6 +131,18 @@ class Module:
     def eval(self):
         """Set this module and all within it to inference; returns itself."""
         return self.train(False)
+
+    @contextmanager
+    def _inference(self):
+        """In the `with` block: inference, nothing recorded. Then each module has its mode again."""
+        modes = [(module, module.training) for module in self.modules()]
+        self.eval()
+        try:
+            with engine.no_grad():
+                yield
+        finally:
+            for module, training in modes:
+                module.training = training
 
     @property
     def trainable(self):
@@ -304,25 +310,41 @@ def _walk(module, deep=True):
 
     deep  False: do not look into the modules within
     """
+    seen = set()
+    for path, _, _, value in places(module, deep):
+        if id(value) not in seen:
+            seen.add(id(value))
+            yield path, value
+
+
+def places(module, deep=True):
+    """(path, holder, key, value) of each Tensor and Module that hangs on a module, depth first.
+
+    `value` is the attribute `key` of the holder, where that is a module, else its item. Modules
+    come once, Tensors as often as they are found.
+
+    deep  False: do not look into the modules within
+    """
     seen = {id(module)}
 
-    def walk(items, path):
-        for name, item in items:
+    def walk(holder, items, path):
+        for key, item in items:
             if id(item) in seen:
                 continue
-            inner = f"{path}{name}"
-            if type(item) is Tensor or isinstance(item, Module):
+            inner = f"{path}{key}"
+            if type(item) is Tensor:
+                yield inner, holder, key, item
+            elif isinstance(item, Module):
                 seen.add(id(item))
-                yield inner, item
-            if isinstance(item, Module):
+                yield inner, holder, key, item
                 if deep:
-                    yield from walk(list(vars(item).items()), f"{inner}.")
+                    yield from walk(item, list(vars(item).items()), f"{inner}.")
             elif isinstance(item, (list, tuple, dict)):
                 seen.add(id(item))
                 parts = item.items() if isinstance(item, dict) else enumerate(item)
-                yield from walk(parts, f"{inner}.")
+                yield from walk(item, parts, f"{inner}.")
 
-    yield from walk(list(vars(module).items()), "")
+    yield from walk(module, list(vars(module).items()), "")
 
 
 class Layer(Module):

@@ -1,11 +1,8 @@
 """Training: compile, fit, evaluate, predict. The loop, and nothing about layers."""
 
 import inspect
-from contextlib import contextmanager
 
 import numpy as np
-
-import engine
 
 from . import config, data, losses, metrics, optimizers, pairing, weights
 from .callbacks import checked
@@ -328,16 +325,6 @@ class Model(Module):
         if self._first_batch.waits:
             self._first_batch.look(self, x, y, outputs)
         return self._loss_of(y, outputs, weight), y, outputs
-
-    @contextmanager
-    def _inference(self):
-        was_training = self.training
-        self.eval()
-        try:
-            with engine.no_grad():
-                yield
-        finally:
-            self.train(was_training)
 
     def is_wide(self):
         """Whether some of the weights are float64."""

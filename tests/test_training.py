@@ -182,6 +182,18 @@ def test_inference_leaves_the_mode_as_it_was(blobs):
     assert seen[-1]
 
 
+def test_inference_leaves_each_layer_the_mode_that_was_set(blobs):
+    x, y = blobs
+    model = classifier()
+    model.train_on_batch(x, y)
+    model.layers[0].eval()
+    model.evaluate(x, y)
+    model.predict(x)
+    model.fit(x, y, validation_data=(x, y), verbose=0)
+    assert model.training and model.layers[1].training
+    assert not model.layers[0].training
+
+
 def test_a_models_batches_do_not_depend_on_how_many_there_are(blobs):
     x, y = blobs
     model = classifier()
