@@ -167,6 +167,10 @@ def test_history_of_fit_and_of_nothing(rng):
     later = plots.plot_history(SimpleNamespace(history=HISTORY, epoch=[6, 7, 8]))[0]
     assert list(line(later, "training").get_xdata()) == [6, 7, 8]
     assert texts(later)[0] == "lowest 1.5\nin epoch 7"
+    broken_off = plots.plot_history({"loss": [3.0, 1.0], "val_loss": [2.0, np.nan]})[0]
+    assert texts(broken_off)[0] == "lowest 2\nin epoch 1"
+    at_once = plots.plot_history({"loss": [3.0], "val_loss": [np.nan]})[0]
+    assert not [text for text in texts(at_once) if "lowest" in text]
     with pytest.raises(ValueError, match=r"plot_history: expected at least one epoch"):
         plots.plot_history({})
 

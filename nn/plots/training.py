@@ -48,7 +48,7 @@ def _draw_metric(ax, name, values, epochs):
         lines += ax.plot(
             epochs[-len(numbers) :], numbers, label=label, linewidth=1.8, markevery=every, **style
         )
-    if name == "loss" and "validation" in series:
+    if name == "loss" and not np.isnan(series.get("validation", np.nan)).all():
         _mark_lowest(ax, epochs, np.asarray(series["validation"]))
     ax.set_title(name)
     ax.set_xlabel("epoch")
@@ -58,7 +58,7 @@ def _draw_metric(ax, name, values, epochs):
 
 
 def _mark_lowest(ax, epochs, losses):
-    best = int(np.argmin(losses))
+    best = int(np.nanargmin(losses))  # nan: where Ctrl-C ended it
     ax.axvline(epochs[best], color=ink(), linewidth=0.8, linestyle=":", label="lowest")
     left = best + 1 > len(losses) / 2
     ax.annotate(
