@@ -10,10 +10,8 @@ import engine
 from engine import random
 
 from .callbacks import Callback
+from .callbacks.stopping import Monitor
 from .checks import count_of, number_of
-
-# What is better when it is greater, among the names that "auto" finds in `monitor`
-INCREASING = ("acc", "auc", "f1", "precision", "r2", "recall", "top_k")
 
 
 def _check_settable(callback, optimizer):
@@ -88,18 +86,15 @@ class ReduceLROnPlateau(Callback):
         self.monitor, self.verbose, self.mode = monitor, verbose, mode
         self.factor = number_of(what, "factor", factor, low=0, high=1, open_low=True)
         self.patience = count_of(what, "patience", patience, 0)
-        if mode not in ("auto", "min", "max"):
-            raise ValueError(f"{what}: expected mode to be 'auto', 'min' or 'max', got {mode!r}")
         self.min_delta = number_of(what, "min_delta", min_delta, low=0)
         self.cooldown = count_of(what, "cooldown", cooldown, 0)
         self.min_lr = number_of(what, "min_lr", min_lr, low=0)
-        grows = mode == "max" or (mode == "auto" and any(n in monitor for n in INCREASING))
-        self._sign = -1 if grows else 1
+        self._monitor = Monitor(what, monitor, mode, self.min_delta)
         self._is_resumed = False
         self._start()
 
     def _start(self):
-        self._best, self._waited, self._cooling = math.inf, 0, 0
+        self._best, self._waited, self._cooling = None, 0, 0
 
     def on_train_begin(self, logs=None):
         _check_settable(self, self.model.optimizer)
@@ -111,17 +106,13 @@ class ReduceLROnPlateau(Callback):
         self._is_resumed = False  # what was taken up after the start counted for this training
 
     def on_epoch_end(self, epoch, logs=None):
-        if logs is None or self.monitor not in logs:
-            raise ValueError(
-                f"ReduceLROnPlateau: {self.monitor!r} is not among the logs: "
-                f"{', '.join(logs or ()) or 'none'}"
-                + ("; give fit validation_data" if self.monitor.startswith("val_") else "")
-            )
-        value = self._sign * logs[self.monitor]
+        value = self._monitor.value(logs, self.params)
         logs["learning_rate"] = self.model.optimizer.learning_rate
+        if value is None:  # an epoch without validation
+            return
         if self._cooling:
             self._cooling, self._waited = self._cooling - 1, 0
-        if value < self._best - self.min_delta:
+        if self._monitor.is_better(value, self._best):
             self._best, self._waited = value, 0
         elif not self._cooling:
             self._waited += 1
@@ -142,11 +133,10 @@ class ReduceLROnPlateau(Callback):
             print(f"Epoch {epoch + 1}: {self.monitor} stopped; learning rate {rate:.4g}")
 
     def state_dict(self):
-        best = None if self._best == math.inf else self._best
-        return {"best": best, "waited": self._waited, "cooling": self._cooling}
+        return {"best": self._best, "waited": self._waited, "cooling": self._cooling}
 
     def load_state_dict(self, state):
-        self._best = math.inf if state["best"] is None else float(state["best"])
+        self._best = state["best"]
         self._waited, self._cooling = int(state["waited"]), int(state["cooling"])
         self._is_resumed = True
 

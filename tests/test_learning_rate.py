@@ -89,6 +89,20 @@ def test_a_plateau_goes_on_from_its_state():
     assert nn.ReduceLROnPlateau().state_dict()["best"] is None
 
 
+def test_epochs_without_validation_do_not_count_on_a_plateau():
+    class Late(Metrics):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch % 2:  # as the validation does
+                super().on_epoch_end(epoch, logs)
+
+    x, y = data(8)
+    late, reduce = Late("val_gap", [3.0] * 6), nn.ReduceLROnPlateau("val_gap", 0.5, patience=2)
+    model = classifier(nn.optimizers.SGD(learning_rate=1.0))
+    settings = {"validation_data": (x, y), "validation_freq": 2, "callbacks": [late, reduce]}
+    history = model.fit(x, y, epochs=7, verbose=0, **settings)
+    assert history.history["learning_rate"] == late.rates == [1, 1, 1, 1, 1, 1, 0.5]
+
+
 def test_learning_rate_scheduler(capsys):
     model = classifier(nn.optimizers.SGD(learning_rate=1.0))
     seen = []
@@ -217,7 +231,7 @@ def test_groups_are_searched_together():
         (
             lambda: classifier().fit(*data(), verbose=0, callbacks=nn.ReduceLROnPlateau()),
             ValueError,
-            "'val_loss' is not among the logs: loss; give fit validation_data",
+            "'val_loss' is not in the logs, which have loss; give fit validation_data",
         ),
         (
             lambda: classifier(nn.optimizers.SGD(learning_rate=nn.schedules.Constant(0.1))).fit(
