@@ -1,9 +1,9 @@
 """Saving: the weights of a model, or the whole of it with its training, in one safetensors file.
 
 A whole model is its configuration and compile settings, as JSON in the header; its weights, as the
-tensors "model.<path>"; what the optimizer remembers, as "optimizer.<slot>"; where the training
-stands; and the model's `notes`. `nn.files` has the file and its checksum, `nn.config` the JSON. No
-file can run code.
+tensors "model.<path>", and which of them are tied; what the optimizer remembers, as
+"optimizer.<slot>"; where the training stands; and the model's `notes`. `nn.files` has the file and
+its checksum, `nn.config` the JSON. No file can run code.
 """
 
 import os
@@ -16,6 +16,7 @@ from . import config, files
 from .loop import Stood
 from .module import Layer, zeros_as_weights
 from .state import names_in, pack, unpack
+from .tying import tie, tie_unbuilt, ties_in, ties_of
 
 SPARE = 2**20  # elements that a header may ask for beyond those in the file, to be told of them
 FLOATS = {np.dtype(np.float32), np.dtype(np.float64)}
@@ -28,7 +29,7 @@ def save_weights(model, path):
     Raises ValueError for a model without weights, OSError where the file can not be written; the
     old file is then as it was.
     """
-    files.write(path, _weights_of(model), {"format": WEIGHTS})
+    files.write(path, _weights_of(model), {"format": WEIGHTS, **_tied(model)})
 
 
 def load_weights(model, path):
@@ -42,12 +43,24 @@ def load_weights(model, path):
         arrays = _within(arrays, "model.")
     elif about.get("format") != WEIGHTS:
         raise ValueError(f"{path} holds {about.get('format')!r}, expected {WEIGHTS!r}")
-    _require_none(path, _differences(_weights_of(model), arrays))
+    own, ties = _weights_of(model), ties_in(about)
+    problems = _differences(own, arrays)
+    problems += [
+        f"{place} is one Tensor with {ties[place]} in the file: tie them before you load it"
+        for place in own.keys() - arrays.keys()
+        if place in ties
+    ]
+    _require_none(path, problems)
     model.load_state_dict(arrays)
 
 
 def _weights_of(model):
     return {name: tensor.data for name, tensor in model.named_tensors()}
+
+
+def _tied(model):
+    ties = ties_of(model)
+    return {"tied": ties} if ties else {}
 
 
 def _within(arrays, prefix):
@@ -79,6 +92,7 @@ def save(model, path):
     """
     arrays = {f"model.{name}": array for name, array in _weights_of(model).items()}
     about = {"format": MODEL, "model": config.to_config(model), "inputs": _inputs_of(model)}
+    about |= _tied(model)
     if model.notes is not None:
         about["notes"] = pack(model.notes, "notes", arrays)
     settings = model.compile_settings()
@@ -124,14 +138,12 @@ def _made(path, arrays, about, custom_objects, with_training):
     room = SPARE + sum(array.size for array in weights.values())
     with random.drawing_from(0), zeros_as_weights(room):  # no number is drawn for them
         model = config.from_config(about["model"], custom_objects)
-        for name, module in model.named_modules():
-            if isinstance(module, Layer) and name in about["inputs"]:
-                module.ensure_built(tuple(about["inputs"][name]))
+        problems = _build(model, about["inputs"], ties_in(about))
     _take_float_types(model, weights)
     parts = (about.get(part) for part in ("notes", "optimizer", "training"))
     named = set().union(*map(names_in, parts))
     rest = {name for name in arrays if not name.startswith("model.")}
-    problems = _differences(_weights_of(model), weights)
+    problems += _differences(_weights_of(model), weights)
     problems += [f"missing {name}" for name in named - rest]
     problems += [f"unexpected {name}" for name in rest - named]
     _require_none(path, problems)
@@ -146,6 +158,20 @@ def _made(path, arrays, about, custom_objects, with_training):
         if "training" in about:
             model.training_state = Stood(unpack(about["training"], arrays))
     return model
+
+
+def _build(model, inputs, ties):
+    """Make the weights of the layers, for these shapes of their inputs; tied ones once.
+
+    Returns sentences that say what can not be tied.
+    """
+    named = model.named_modules()
+    # What is within comes before what it is in, which would build it untied.
+    for name, module in sorted(named, key=lambda pair: len(pair[1].modules()) > 1):
+        if isinstance(module, Layer) and name in inputs:
+            tie_unbuilt(model, name, ties)
+            module.ensure_built(tuple(inputs[name]))
+    return tie(model, ties)
 
 
 def _inputs_of(model):

@@ -24,10 +24,12 @@ SPARE = 2**26  # bytes that loading may allocate beyond what the process has at 
 
 
 def model_file(path):
-    """A whole model in the middle of a training, as bytes."""
+    """A whole model with tied weights, in the middle of a training, as bytes."""
     engine.seed(1)
-    layers = [nn.Dense(4, activation="relu", input_shape=(3,)), nn.Dense(2, activation="softmax")]
-    model = nn.Sequential(layers)
+    tied = [nn.Dense(3, activation="relu", input_shape=(3,)), nn.Dense(3, activation="relu")]
+    model = nn.Sequential([*tied, nn.Dense(2, activation="softmax")])
+    model.ensure_built()
+    tied[1].kernel = tied[0].kernel
     optimizer = nn.optimizers.SGD(learning_rate=0.1, momentum=0.9)
     model.compile(optimizer, "sparse_categorical_crossentropy", ["accuracy"])
     x = np.random.default_rng(0).normal(size=(20, 3)).astype("float32")

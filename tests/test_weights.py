@@ -473,6 +473,21 @@ FIRST = "model.layers.0.bias"
             ),
             r"dense: kernel of shape \(3, 1000000000\) is more than what there is to load",
         ),
+        (lambda c, h: with_about(c, h, lambda a: a.update(tied=[1])), "expected tied to be a dict"),
+        (
+            lambda c, h: with_about(c, h, lambda a: a.update(tied={"layers.0.bias": ["b"]})),
+            "expected tied to be a dict from path to path, got {'layers.0.bias': \\['b'\\]}",
+        ),
+        (
+            lambda c, h: with_about(c, h, lambda a: a.update(tied={"layers.0.units": "layers.0"})),
+            "does not fit the model: layers.0.units is tied to layers.0, and not both are there",
+        ),
+        (
+            lambda c, h: with_about(
+                c, h, lambda a: a.update(tied={"layers.0.kernel": "layers.0.bias"})
+            ),
+            r"layers.0.kernel has shape .*, and is tied to layers.0.bias of shape",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_header_is_told(tmp_path, saved, change, message):
