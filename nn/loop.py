@@ -30,7 +30,9 @@ FIELDS = {  # of the state of a training
     "history": dict,
     "data": dict,
     "callbacks": list,
+    "weights": NONE,  # or dict: those that were trained, where their averages took their place
 }
+MAY_BE_DICTS = ("began", "weights")
 
 
 class Interrupt:
@@ -117,7 +119,8 @@ class Stood:
 
     def __init__(self, state):
         kinds = {name: type(value) for name, value in state.items()}
-        if kinds != FIELDS | {"began": kinds.get("began")} or kinds["began"] not in (dict, NONE):
+        either = {name: kind for name, kind in kinds.items() if name in MAY_BE_DICTS}
+        if kinds != FIELDS | either or not {*either.values()} <= {dict, NONE}:
             raise ValueError(f"expected the state of a training, got {state!s:.200}")
         self._state = state
 
@@ -153,6 +156,7 @@ class Training:
         self._epochs, self._verbose, self._stood = epochs, verbose, stood
         self._epoch, self._batch = first, 0
         self._began = None  # the random state when the epoch began; None between epochs
+        self._trained = None  # the weights, where their averages have taken their place
         self._totals = Totals(model._metrics)
         self._logs = {}
         self.history = model.history = History()
@@ -176,6 +180,7 @@ class Training:
                     self._take_up(self._stood)
                 while self._epoch < self._epochs and not self._ends():
                     stands = self._run_epoch()
+                self._finish()
             except BaseException:
                 self.history.interrupted = True
                 raise
@@ -184,6 +189,13 @@ class Training:
                 model.training_state = Stood(stands or self.state())
                 self._hooks.train_end(self._logs)
         return self.history
+
+    def _finish(self):
+        # As in Keras, the weights become their averages; those that were trained stay in the state.
+        optimizer = self._model.optimizer
+        if optimizer.use_ema and optimizer.iterations and not self._interrupt.caught:
+            self._trained = self._model.state_dict()
+            optimizer.finalize_variable_values()
 
     def _ends(self):
         return self._model.stop_training or self._interrupt.caught
@@ -267,6 +279,7 @@ class Training:
             "history": self.history.state_dict(),
             "data": self._source.describe(),
             "callbacks": self._hooks.state(),
+            "weights": self._trained,
         }
 
     def _take_up(self, state):
@@ -276,6 +289,8 @@ class Training:
             self.history.load_state_dict(state["history"])
             self._hooks.restore(state["callbacks"])
             random.generator().bit_generator.state = state["random"]
+            if state["weights"] is not None:
+                self._model.load_state_dict(state["weights"])
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"fit: what the training stood at can not be used: {error}") from error
 

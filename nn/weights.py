@@ -88,7 +88,8 @@ def _require_none(path, problems):
 def save(model, path):
     """Write the whole model to the file `path`: what `nn.load` makes it from again, and goes on.
 
-    Raises TypeError for what can not be written as JSON, as a lambda; else as `save_weights`.
+    Raises TypeError for what can not be written as JSON, as a lambda, ValueError where the
+    optimizer moves what is not in the model; else as `save_weights`.
     """
     arrays = {f"model.{name}": array for name, array in _weights_of(model).items()}
     about = {"format": MODEL, "model": config.to_config(model), "inputs": _inputs_of(model)}
@@ -101,6 +102,7 @@ def save(model, path):
         if model.optimizer.parameters is not None:
             slots = {}
             about["optimizer"] = pack(model.optimizer.state_dict(), "optimizer", slots)
+            about |= _groups_of(model)
             arrays |= slots
         if model.training_state is not None:
             about["training"] = pack(model.training_state.state(), "training", arrays)
@@ -153,7 +155,8 @@ def _made(path, arrays, about, custom_objects, with_training):
     if with_training and "compiled" in about:
         model.compile(**config.from_config(about["compiled"], custom_objects))
         if "optimizer" in about:
-            model.optimizer.bind(model)
+            groups = config.from_config(about.get("groups"), custom_objects)
+            _bind(model, groups)
             model.optimizer.load_state_dict(unpack(about["optimizer"], arrays))
         if "training" in about:
             model.training_state = Stood(unpack(about["training"], arrays))
@@ -172,6 +175,59 @@ def _build(model, inputs, ties):
             tie_unbuilt(model, name, ties)
             module.ensure_built(tuple(inputs[name]))
     return tie(model, ties)
+
+
+def _groups_of(model):
+    """What the optimizer moves, by path, where that is not what `bind(model)` gives it."""
+    path_of = {id(tensor): path for path, tensor in model.named_tensors()}
+    groups = model.optimizer.groups
+    for parameter in model.optimizer.parameters:
+        if id(parameter) not in path_of:
+            raise ValueError(
+                f"save: the optimizer moves a parameter of shape {parameter.shape} that is not in "
+                "the model: make it an attribute of the model or of a layer"
+            )
+    written = [
+        {
+            "paths": [path_of[id(parameter)] for parameter in group.params],
+            "names": group.names,
+            "learning_rate": group.learning_rate,
+            "weight_decay": group.weight_decay,
+        }
+        for group in groups
+    ]
+    paths = [path_of[id(parameter)] for parameter in model.trainable_parameters()]
+    usual = {"paths": paths, "learning_rate": None, "weight_decay": None}
+    if any(written == [usual | {"names": names}] for names in (paths, [None] * len(paths))):
+        return {}
+    return {"groups": config.to_config(written)}
+
+
+def _bind(model, groups):
+    """Let the optimizer move what `_groups_of` wrote down; all that can be trained without it."""
+    if groups is None:
+        model.optimizer.bind(model)
+        return
+    tensors = dict(model.named_tensors())
+    bound = [tensors[path] for group in groups for path in group["paths"]]
+    frozen = [tensor for tensor in bound if not tensor.requires_grad]  # since the optimizer began
+    for tensor in frozen:
+        tensor.requires_grad = True
+    model.optimizer.bind(
+        [
+            {
+                "params": [
+                    tensors[path] if name is None else (name, tensors[path])
+                    for path, name in zip(group["paths"], group["names"])
+                ],
+                "learning_rate": group["learning_rate"],
+                "weight_decay": group["weight_decay"],
+            }
+            for group in groups
+        ]
+    )
+    for tensor in frozen:
+        tensor.requires_grad = False
 
 
 def _inputs_of(model):

@@ -127,6 +127,123 @@ def test_a_longer_training_is_a_shorter_one_and_its_rest(blobs, tmp_path):
     assert weights(model) == weights(whole)
 
 
+def not_biases(parameter):
+    return parameter.ndim < 2
+
+
+def in_groups(model):
+    """The last layer first, with a rate of its own; then the first, in which nothing decays."""
+    first, *_, last = model.layers
+    return [
+        {"params": last.parameters()[::-1], "learning_rate": 0.03, "weight_decay": 0.1},
+        {"params": [("k", first.kernel), ("b", first.bias)], "weight_decay": 0.0},
+        {"params": model.layers[1].parameters(), "learning_rate": nn.schedules.StepDecay(0.1, 4)},
+    ]
+
+
+GROUPS = {
+    "groups": (in_groups, {}),
+    "some by name": (lambda m: in_groups(m)[1]["params"], {"exclude_from_weight_decay": ["b"]}),
+    "in another order": (
+        lambda m: m.parameters()[::-1],
+        {"exclude_from_weight_decay": not_biases},
+    ),
+    "the model": (lambda model: model, {"exclude_from_weight_decay": ["bias", "gamma"]}),
+}
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_what_an_optimizer_was_given_is_taken_up(blobs, tmp_path, name):
+    def new():
+        model = classifier()
+        model.ensure_built()
+        given, more = GROUPS[name]
+        optimizer = nn.optimizers.AdamW(given(model), learning_rate=0.02, weight_decay=0.3, **more)
+        model.compile(optimizer, "sparse_categorical_crossentropy")
+        return model
+
+    own = {"Noise": Noise, "not_biases": not_biases}
+    whole = new()
+    whole.fit(*blobs, **settings(blobs))
+    with pytest.raises(InterruptedError):
+        new().fit(*blobs, **settings(blobs), callbacks=SaveAt(tmp_path / "m", 1, 2))
+    model = nn.load(tmp_path / "m", own)
+    model.fit(*blobs, **settings(blobs), resume=True)
+    assert weights(model) == weights(whole)
+    groups = [each.optimizer.groups for each in (model, whole)]
+    for ours, theirs in zip(*groups, strict=True):
+        assert (ours.names, ours.decaying) == (theirs.names, theirs.decaying)
+        assert ours.weight_decay == theirs.weight_decay
+        assert [p.shape for p in ours.params] == [p.shape for p in theirs.params]
+
+
+def test_groups_of_a_layer_that_was_frozen_since_come_back(blobs, tmp_path):
+    model = classifier()
+    model.fit(*blobs, **settings(blobs))
+    model.layers[0].trainable = False
+    model.save(tmp_path / "m")
+    other = nn.load(tmp_path / "m", {"Noise": Noise})
+    assert not other.layers[0].kernel.requires_grad
+    other.fit(*blobs, **settings(blobs))
+    assert other.layers[0].kernel.numpy().tobytes() == model.layers[0].kernel.numpy().tobytes()
+    assert other.layers[1].gamma.numpy().tobytes() != model.layers[1].gamma.numpy().tobytes()
+
+
+def test_an_optimizer_of_what_is_not_in_the_model_is_not_saved(blobs, tmp_path):
+    model = classifier()
+    outside = engine.zeros((2, 3), requires_grad=True)
+    optimizer = nn.optimizers.SGD([*model.parameters(), outside], learning_rate=0.1)
+    model.compile(optimizer, "sparse_categorical_crossentropy")
+    message = r"moves a parameter of shape \(2, 3\) that is not in the model: make it an attribute"
+    with pytest.raises(ValueError, match=message):
+        model.save(tmp_path / "m")
+    assert not (tmp_path / "m").exists()
+
+
+def test_the_end_of_a_training_sets_the_averages_and_it_can_go_on(blobs, tmp_path, ctrl_c):
+    class Watch(Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.trained = weights(self.model)
+            self.averages = [a.tobytes() for a in self.model.optimizer.slot("average")]
+
+    def new():
+        model = classifier()
+        optimizer = nn.optimizers.Adam(learning_rate=0.02, use_ema=True, ema_momentum=0.9)
+        model.compile(optimizer, "sparse_categorical_crossentropy")
+        return model
+
+    whole, watch = new(), Watch()
+    whole.fit(*blobs, **settings(blobs), callbacks=watch)
+    assert watch.trained != watch.averages
+    assert weights(whole) == watch.averages
+
+    model, half = new(), Watch()
+    model.fit(*blobs, **settings(blobs, epochs=2), callbacks=half)
+    assert weights(model) == half.averages
+    model.save(tmp_path / "m")
+    loaded = nn.load(tmp_path / "m", {"Noise": Noise})
+    assert weights(loaded) == half.averages
+    for other in (model, loaded):
+        again = Watch()
+        other.fit(*blobs, **settings(blobs), callbacks=again, resume=True)
+        assert again.trained == watch.trained
+        assert weights(other) == watch.averages
+
+    class Press(Watch):
+        def on_train_batch_end(self, batch, logs=None):
+            self.trained = weights(self.model)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    stopped, press = new(), Press()
+    stopped.fit(*blobs, **settings(blobs), callbacks=press)
+    assert weights(stopped) == press.trained
+    with pytest.raises(InterruptedError):
+        new().fit(*blobs, **settings(blobs), callbacks=SaveAt(tmp_path / "m", 3, 2))
+    model = nn.load(tmp_path / "m", {"Noise": Noise})
+    model.fit(*blobs, **settings(blobs), resume=True)
+    assert weights(model) == watch.averages
+
+
 def test_after_ctrl_c(blobs, tmp_path, ctrl_c):
     class Press(Callback):
         def on_gradients(self, batch):

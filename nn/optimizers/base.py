@@ -44,7 +44,9 @@ class Optimizer:
                    Only one of the three may be given; default None.
     use_ema        keep a moving average of the parameters, average = ema_momentum average +
                    (1 - ema_momentum) parameter after each update, that starts from the first
-                   (Polyak and Juditsky 1992). See `averaged`. Default False.
+                   (Polyak and Juditsky 1992). Default False. A `fit` that comes to its end sets
+                   the parameters to their averages, as Keras's does; resumed, it goes on from
+                   those that were trained. Until then see `averaged`.
     ema_momentum   from 0 to 1. Default 0.99.
     ema_overwrite_frequency  set the parameters to their averages after every so many updates.
                    Default None: never.
