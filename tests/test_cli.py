@@ -398,10 +398,17 @@ def test_classes_of_a_label_are_told_from_quantities():
 
 
 def test_a_table_as_numbers():
+    said = []
     table = tables.read(io.StringIO("a,b\n1,x\n,y\n4,\n"), "t")
     encoding = [{"column": "b", "categories": ["x", "y"]}, {"column": "a", "mean": 2.5}]
-    assert tables.encoding_of(table) == encoding[::-1]
+    assert tables.encoding_of(table, said.append) == encoding[::-1]
+    assert said == []
     numbers, notes = tables.encode(table, encoding)
     assert numbers.tolist() == [[1, 0, 1], [0, 1, 2.5], [0, 0, 4]]
     assert numbers.dtype == np.float32
     assert notes == []
+    mixed = tables.read(io.StringIO("a\n1\n2\nfar\n"), "t")
+    assert tables.encoding_of(mixed, said.append) == [
+        {"column": "a", "categories": ["1", "2", "far"]}
+    ]
+    assert said == ["t: column 'a' is taken for categories, since 'far' in line 4 is no number"]

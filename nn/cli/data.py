@@ -76,7 +76,7 @@ def _from_table(options, say):
     features = table.without([label])
     if not features.columns:
         raise TableError(f"{table.name}: there are no columns besides the label {label!r}")
-    encoding = tables.encoding_of(features)
+    encoding = tables.encoding_of(features, say)
     x, _ = tables.encode(features, encoding)
     about = {"kind": "table", "encoding": encoding, "label": label, "classes": classes}
     return Examples(x, tables.labels(table, label, classes), None, about)

@@ -143,18 +143,20 @@ def without_missing(table):
 # -------------------------------------------------------------------------------------- encoding
 
 
-def encoding_of(table):
+def encoding_of(table, say):
     """How the columns of a training table become numbers: JSON-able, a list of dicts.
+
+    say  is told, a line each, of columns of categories in which there are numbers too
 
     {"column": name, "mean": m} for a column of numbers, whose missing values become the mean;
     {"column": name, "categories": [...]} for one of categories, each of which becomes a column of
     0 and 1; a missing one is 0 in all. Raises TableError for a column of too many categories, for
     text among numbers, and for a column without a value.
     """
-    return [_column_encoding(table, name) for name in table.columns]
+    return [_column_encoding(table, name, say) for name in table.columns]
 
 
-def _column_encoding(table, name):
+def _column_encoding(table, name, say):
     texts = [text for text in table.column(name) if text is not None]
     if not texts:
         raise TableError(f"{table.name}: column {name!r} is empty; leave it out: --drop {name}")
@@ -164,6 +166,13 @@ def _column_encoding(table, name):
         return {"column": name, "mean": float(np.mean(numbers))}
     if share >= NUMBERS_AT_LEAST:
         _numbers(table, name)  # raises, for the first that is none
+    if share > 0:
+        text = next(text for text, number in zip(texts, numbers) if number is None)
+        line = table.lines[table.column(name).index(text)]
+        say(
+            f"{table.name}: column {name!r} is taken for categories, since {text!r} in line {line} "
+            "is no number"
+        )
     categories = sorted(set(texts))
     if len(categories) > MOST_CATEGORIES:
         raise TableError(
