@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numba import prange
 
-from . import normal, vmath
+from . import exponentials, normal, vmath
 from ._jit import inner, kernel, launch, plain
 from .vmath import FORMULAS, compute, lanes, load_each, share, store
 
@@ -115,10 +115,10 @@ def each_block(name, inputs, number, out, low, high):
 
 # --------------------------------------------------------------------------------- functions
 
-exp = unary(vmath.exp)
-log = unary(vmath.log)
-tanh = unary(vmath.tanh)
-sigmoid = unary(vmath.sigmoid)
+exp = unary(exponentials.exp)
+log = unary(exponentials.log)
+tanh = unary(exponentials.tanh)
+sigmoid = unary(exponentials.sigmoid)
 erf = unary(normal.erf)
 
 
@@ -216,65 +216,76 @@ SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772  # Klambauer et 
 
 @unary
 def elu(x, alpha):
-    return x.where(x > 0.0, alpha * vmath.expm1_of_negative(x))
+    return x.where(x > 0.0, alpha * exponentials.expm1_of_negative(x))
 
 
 @binary
 def elu_grad(g, x, alpha):
-    return g.where(x > 0.0, g * (alpha * vmath.exp_of_negative(x)))
+    return g.where(x > 0.0, g * (alpha * exponentials.exp_of_negative(x)))
 
 
 @unary
 def selu(x):
-    return SELU_SCALE * x.where(x > 0.0, SELU_ALPHA * vmath.expm1_of_negative(x))
+    return SELU_SCALE * x.where(x > 0.0, SELU_ALPHA * exponentials.expm1_of_negative(x))
 
 
 @binary
 def selu_grad(g, x):
-    return SELU_SCALE * g.where(x > 0.0, g * (SELU_ALPHA * vmath.exp_of_negative(x)))
+    return SELU_SCALE * g.where(x > 0.0, g * (SELU_ALPHA * exponentials.exp_of_negative(x)))
 
 
 @unary
 def celu(x, alpha):
-    return x.where(x > 0.0, alpha * vmath.expm1_of_negative(x / alpha))
+    return x.where(x > 0.0, alpha * exponentials.expm1_of_negative(x / alpha))
 
 
 @binary
 def celu_grad(g, x, alpha):
-    return g.where(x > 0.0, g * vmath.exp_of_negative(x / alpha))
+    return g.where(x > 0.0, g * exponentials.exp_of_negative(x / alpha))
 
 
 def _exp_of_minus_size(x):
-    return vmath.exp_of_negative(-vmath.absolute(x))
+    return exponentials.exp_of_negative(-vmath.absolute(x))
 
 
 @unary
 def softplus(x):
-    return vmath.maximum(x, x.like(0.0)) + vmath.log1p_of_unit(_exp_of_minus_size(x))
+    return vmath.maximum(x, x.like(0.0)) + exponentials.log1p_of_unit(_exp_of_minus_size(x))
 
 
 @binary
 def softplus_grad(g, x):
-    return g * vmath.sigmoid(x)
+    return g * exponentials.sigmoid(x)
 
 
 @unary
 def log_sigmoid(x):
-    return vmath.minimum(x, x.like(0.0)) - vmath.log1p_of_unit(_exp_of_minus_size(x))
+    return vmath.minimum(x, x.like(0.0)) - exponentials.log1p_of_unit(_exp_of_minus_size(x))
 
 
 @binary
 def log_sigmoid_grad(g, x):
-    return g * vmath.sigmoid(-x)
+    return g * exponentials.sigmoid(-x)
 
 
 # Infinity times a gate that is closed, 0, would be nan. From this number on the gate is 0 or 1.
 FAR = 1000.0
 
 
+def _times_sigmoid(x, w, rest=None):
+    # x sigmoid(w + rest) for w with the sign of x, |w| up to that of RAISED_LOWEST
+    size = vmath.absolute(x)
+    times_power, unit = exponentials.raised_exp(-vmath.absolute(w), rest)
+    numerator = times_power(size).where(x < 0.0, size)
+    q = exponentials.quotient(numerator, 1.0, times_power(x.like(1.0)) * unit)
+    return vmath.with_sign_of(x, q * x.like(unit).where(x < 0.0, 1.0))
+
+
 @unary
 def silu(x):
-    return vmath.maximum(x.like(-FAR), x) * vmath.sigmoid(x)
+    far = -exponentials.RAISED_LOWEST[x.dtype]
+    bounded = _between(-far, x, far)
+    return x.where(x > far, _times_sigmoid(bounded, bounded, bounded.like(0.0)))
 
 
 @binary
@@ -294,8 +305,16 @@ def _mish_gate(x):
 
 @unary
 def mish(x):
-    p, q, _ = _mish_gate(x)
-    return vmath.maximum(x.like(-FAR), x) * (p / (p + q))
+    """x times the gate as 1 less a share, so that rounding the share hardly matters."""
+    far = -exponentials.RAISED_LOWEST[x.dtype]
+    bounded = _between(-far, x, far)
+    times_e, unit = exponentials.raised_exp(-vmath.absolute(bounded))
+    e = times_e(x.like(1.0)) * unit
+    # tanh(log(1 + e)) = e (1 - (e + e^2) / (2 + 2 e + e^2)) where x < 0, with 1 / e for e else
+    share = (e * e + e).where(x < 0.0, 2.0 * e * e)
+    share = share / (e * e + 2.0 * e + 2.0).where(x < 0.0, 2.0 * e * e + 2.0 * e + 1.0)
+    value = bounded * (1.0 - share)
+    return x.where(x > far, (times_e(value) * unit).where(x < 0.0, value))
 
 
 @binary
@@ -307,31 +326,51 @@ def mish_grad(g, x):
     return g * (p * inverse + _between(-FAR, x, FAR) * slope)
 
 
-@unary
-def gelu(x):
-    """x times the normal distribution's area below x: the area beyond |x| has the digits."""
-    size = vmath.absolute(x)
-    area = normal.tail(size)[1]
-    return vmath.maximum(x, x.like(0.0)) - vmath.minimum(x.like(FAR), size) * area
+gelu = unary(normal.gelu)
 
 
 @binary
 def gelu_grad(g, x):
-    power, area = normal.tail(vmath.absolute(x))
-    below = area.where(x < 0.0, 1.0 - area)
-    return g * (below + _between(-FAR, x, FAR) * (power * (1 / math.sqrt(2 * math.pi))))
+    area, density = normal.area_and_density(x)
+    return g * (area + _between(-FAR, x, FAR) * density)
 
 
 # Hendrycks and Gimpel 2016: the area below x is about (1 + tanh(u)) / 2 = sigmoid(2 u), where
 # 2 u = x (A + B x^2); written as a sigmoid, it keeps its digits where it is small.
 TANH_A = 2 * math.sqrt(2 / math.pi)
 TANH_B = 0.044715 * TANH_A
+CUBIC_PARTS = {  # A rounded and the rest of it, half of the digits of B and the rest of it
+    np.float32: (1.5957691669464111, -4.534068042105272e-8, 0.07135009765625, 4.71861635024878e-6),
+    np.float64: (
+        1.5957691216057308,
+        -9.96930880911092e-17,
+        0.071354815736413,
+        5.36187246762178596e-10,
+    ),
+}
 
 
 @unary
 def gelu_tanh(x):
-    x = vmath.maximum(x.like(-FAR), x)
-    return x * vmath.sigmoid(_between(-FAR, x, FAR) * (x * x * TANH_B + TANH_A))
+    far = {32: 10.99, 64: 21.6}[x.width]  # from there on, the value is x or rounds to -0
+    bounded = _between(-far, x, far)
+    w, rest = _cubic(bounded)
+    return x.where(x > far, _times_sigmoid(bounded, w, rest.where(x < 0.0, -rest)))
+
+
+def _cubic(x):
+    # x (A + B x^2) as a sum of two floats: as many digits as its exponential needs. Products are
+    # split into those of halves of digits, which are exact (Dekker 1971).
+    a, a_rest, b, b_rest = CUBIC_PARTS[x.dtype]
+    square, square_rest = vmath.exact_product(x, x)
+    high, low = vmath.halves(square)
+    term = (high * b).rounded()
+    term_rest = low * b + (square * b_rest + square_rest * b)
+    total = a + term
+    from_a = total - term  # Knuth's TwoSum: what the sum has lost
+    total_rest = (a - from_a) + (term - (total - from_a)) + (term_rest + a_rest)
+    w, rest = vmath.exact_product(x, total)
+    return w, x * total_rest + rest
 
 
 @binary
@@ -351,13 +390,13 @@ def gelu_tanh_grad(g, x):
 @binary
 def binary_cross_entropy(x, t):
     """max(x, 0) - x t + log(1 + exp(-|x|)): no term overflows, and the last keeps small losses."""
-    e = vmath.exp_of_negative(-vmath.absolute(x))
-    return (vmath.maximum(x, x.like(0.0)) - x * t) + vmath.log1p_of_unit(e)
+    e = exponentials.exp_of_negative(-vmath.absolute(x))
+    return (vmath.maximum(x, x.like(0.0)) - x * t) + exponentials.log1p_of_unit(e)
 
 
 @ternary
 def binary_cross_entropy_grad(g, x, t):
     """g (sigmoid(x) - t), brought to one denominator: where t is 1 nothing cancels."""
-    e = vmath.exp_of_negative(-vmath.absolute(x))
+    e = exponentials.exp_of_negative(-vmath.absolute(x))
     numerator = ((1.0 - t) - t * e).where(x > 0.0, e * (1.0 - t) - t)
     return g * (numerator / (1.0 + e))

@@ -349,14 +349,15 @@ def transpose(typingctx, source, target):
         lanes = row.vector.count
         vectors = [row.load(start)[0] for start in read.rows(builder, lanes, 1, read.strides[1])]
         starts = write.rows(builder, lanes, lanes, None)
-        for start, vector in zip(starts, _transposed(builder, vectors)):
+        for start, vector in zip(starts, transposed(builder, vectors)):
             row.store(start, [vector])
         return context.get_dummy_value()
 
     return types.void(source, target), codegen
 
 
-def _transposed(builder, rows):
+def transposed(builder, rows):
+    """The columns of a square of which `rows` are the rows, as LLVM vectors."""
     # Eklundh 1972: exchange the off-diagonal quarters of the square, then of each quarter, ...
     size = len(rows)
     indices = ir.VectorType(ir.IntType(32), size)

@@ -11,12 +11,32 @@ it should be. The cross-entropies start from logits, not from probabilities, who
 lost its digits wherever a model is confident.
 """
 
+import math
+
 import numpy as np
+from llvmlite import ir
 from numba import prange, types
-from numba.extending import overload
+from numba.core import cgutils
+from numba.extending import intrinsic, overload
 
 from ._jit import inner, kernel, launch, plain
-from .vmath import compute, exp_of_negative, first, formula, lanes, load, one_hot, store
+from .exponentials import exp_of_negative
+from .simd import transposed
+from .vmath import (
+    FORMULAS,
+    Lanes,
+    LanesType,
+    compute,
+    first,
+    formula,
+    lane_compare,
+    lanes,
+    load,
+    masked,
+    one_hot,
+    splat,
+    store,
+)
 
 # Elements from which on threads pay: with two, there, softmax takes 0.81 and its gradient 0.90 of
 # the time of one.
@@ -84,9 +104,19 @@ STRETCH = 32
 
 @inner
 def row_maximum(head, x, at, n):
-    for i in range(lanes(x), n, lanes(x)):
+    step = lanes(x)
+    i, p, q, r = step, head, head, head  # chains, so that one comparison need not await the last
+    while i + 3 * step <= n:
+        p = compute("maximum", load(x, at + i, step, 0.0), p)
+        q = compute("maximum", load(x, at + i + step, step, 0.0), q)
+        r = compute("maximum", load(x, at + i + 2 * step, step, 0.0), r)
+        i += 3 * step
+    while i < n:
         head = compute("maximum", load(x, at + i, n - i, -np.inf), head)
-    return compute("all_maximum", head)
+        i += step
+    return compute(
+        "all_maximum", compute("maximum", compute("maximum", head, p), compute("maximum", q, r))
+    )
 
 
 @inner
@@ -126,6 +156,74 @@ def log_sum_exp(head, x, at, n):
     return m, compute("log", row_sum("shifted_exp", e, x, x, -np.inf, at, n, (m,)))
 
 
+# ------------------------------------------------------------------------------ narrow rows
+#
+# Rows of up to 16 numbers, as of ten classes, are transposed in registers, as many at once as a
+# vector has lanes. So each vector holds one column, and no lane is idle in maximum, sum and log.
+
+NARROW = 16
+
+
+def _narrow_columns(context, builder, array_type, data, at, n, rows):
+    # The columns of the rows (the last of which repeats), -inf past the end of a row.
+    vector = context.get_value_type(LanesType(array_type.dtype))
+    count, width = vector.count, array_type.dtype.bitwidth
+    index = ir.IntType(64)
+    last = builder.sub(rows, index(1))
+    fill = ir.Constant(vector, [-math.inf] * count)
+    columns = []
+    for left in range(0, NARROW, count):
+        mask = lane_compare(builder, "<", vector, builder.sub(n, index(left)))
+        block = []
+        for i in range(count):
+            is_there = builder.icmp_signed("<", index(i), last)
+            row = builder.select(is_there, index(i), last)
+            place = builder.add(builder.add(at, index(left)), builder.mul(row, n))
+            pointer = builder.bitcast(builder.gep(data, [place]), vector.as_pointer())
+            align = ir.Constant(ir.IntType(32), width // 8)
+            block.append(masked(builder, "load", vector, [pointer, align, mask, fill]))
+        columns += transposed(builder, block)
+    return [Lanes(builder, column) for column in columns]
+
+
+def _tree(combine, values):
+    while len(values) > 1:
+        values = [combine(x, y) for x, y in zip(values[::2], values[1::2])]
+    return values[0]
+
+
+@intrinsic
+def narrow_sums(typingctx, x, at, n, rows):
+    """Lane by lane, for a row in each: its maximum m, and the sum of exp(x - m)."""
+    lanes_type = LanesType(x.dtype)
+    result = types.UniTuple(lanes_type, 2)
+
+    def codegen(context, builder, signature, args):
+        array, at, n, rows = args
+        data = context.make_array(x)(context, builder, array).data
+        columns = _narrow_columns(context, builder, x, data, at, n, rows)
+        m = _tree(FORMULAS["maximum"], columns)
+        total = cgutils.alloca_once_value(builder, m.like(0.0).value)
+        for left in range(0, NARROW, 4):
+            with builder.if_then(builder.icmp_signed(">", n, n.type(left))):
+                terms = [exp_of_negative(column - m) for column in columns[left : left + 4]]
+                part = Lanes(builder, builder.load(total)) + _tree(FORMULAS["add"], terms)
+                builder.store(part.value, total)
+        return context.make_tuple(builder, result, [m.value, builder.load(total)])
+
+    return result(x, at, n, rows), codegen
+
+
+@intrinsic
+def spread(typingctx, block, i):
+    """Lane i in all lanes."""
+
+    def codegen(context, builder, signature, args):
+        return splat(builder, builder.extract_element(*args), args[0].type)
+
+    return block(block, types.int64), codegen
+
+
 # --------------------------------------------------------------------------------- softmax
 
 ROWS = {}  # what is done with the rows from `low` to `high`, by name
@@ -138,7 +236,17 @@ def rows_function(function):
 
 @rows_function
 def softmax_rows(g, x, y, out, n, low, high):
-    for row in range(low, high):
+    step = lanes(x)
+    for top in range(low, high if n <= NARROW else low, step):
+        m, total = narrow_sums(x, top * n, n, min(step, high - top))
+        scale = compute("quotient", 1.0, total)
+        for i in range(min(step, high - top)):
+            at, row_m, row_scale = (top + i) * n, spread(m, i), spread(scale, i)
+            for j in range(0, n, step):
+                block = load(x, at + j, n - j, -np.inf)
+                e = compute("shifted_exp", block, block, row_m)
+                store(out, at + j, n - j, compute("product", e, row_scale))
+    for row in range(low if n > NARROW else high, high):
         at = row * n
         head = load(x, at, n, -np.inf)
         m = row_maximum(head, x, at, n)
@@ -151,7 +259,16 @@ def softmax_rows(g, x, y, out, n, low, high):
 
 @rows_function
 def log_softmax_rows(g, x, y, out, n, low, high):
-    for row in range(low, high):
+    step = lanes(x)
+    for top in range(low, high if n <= NARROW else low, step):
+        m, total = narrow_sums(x, top * n, n, min(step, high - top))
+        log_sum = compute("log", total)
+        for i in range(min(step, high - top)):
+            at, row_m, row_log = (top + i) * n, spread(m, i), spread(log_sum, i)
+            for j in range(0, n, step):
+                block = load(x, at + j, n - j, 0.0)
+                store(out, at + j, n - j, compute("shifted", block, row_m, row_log))
+    for row in range(low if n > NARROW else high, high):
         at = row * n
         head = load(x, at, n, -np.inf)
         m, log_sum = log_sum_exp(head, x, at, n)
@@ -230,14 +347,34 @@ def _loss_sum(x, targets, row, n, m, log_sum):
 
 @rows_function
 def cross_entropy_rows(g, x, targets, losses, n, low, high):
-    for row in range(low, high):
+    step = lanes(x)
+    for top in range(low, high if n <= NARROW else low, step):
+        m, total = narrow_sums(x, top * n, n, min(step, high - top))
+        log_sum = compute("log", total)
+        for i in range(min(step, high - top)):
+            loss = loss_sum(x, targets, top + i, n, spread(m, i), spread(log_sum, i))
+            losses[top + i] = first(loss)
+    for row in range(low if n > NARROW else high, high):
         m, log_sum = log_sum_exp(load(x, row * n, n, -np.inf), x, row * n, n)
         losses[row] = first(loss_sum(x, targets, row, n, m, log_sum))
 
 
 @rows_function
 def cross_entropy_grad_rows(g, x, targets, out, n, low, high):
-    for row in range(low, high):
+    step = lanes(x)
+    for top in range(low, high if n <= NARROW else low, step):
+        m, total = narrow_sums(x, top * n, n, min(step, high - top))
+        inverse = compute("quotient", 1.0, total)
+        for i in range(min(step, high - top)):
+            row, row_m = top + i, spread(m, i)
+            factor = compute("product", spread(inverse, i), target_sum(x, targets, row, n))
+            for j in range(0, n, step):
+                block = load(x, row * n + j, n - j, -np.inf)
+                e = compute("shifted_exp", block, block, row_m)
+                t = target_block(x, targets, row, n, j)
+                slope = compute("cross_entropy_slope", g[row], e, t, factor)
+                store(out, row * n + j, n - j, slope)
+    for row in range(low if n > NARROW else high, high):
         at = row * n
         head = load(x, at, n, -np.inf)
         m = row_maximum(head, x, at, n)
