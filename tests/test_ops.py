@@ -250,7 +250,7 @@ def test_integers_stay_integers_where_the_result_is_whole():
             r"dense: expected a bias of \(2,\), got \(3,\)",
         ),
         (lambda x: engine.sum(x, axis=2), ValueError, "sum: axis 2 is out of bounds"),
-        (lambda x: engine.sum(x, axis=(0, 0)), ValueError, "sum: duplicate"),
+        (lambda x: engine.sum(x, axis=(0, 0)), ValueError, "sum: repeated axis"),
         (lambda x: engine.softmax(x, axis=2), ValueError, "softmax: axis 2 is out of bounds"),
         (lambda x: engine.mean(x[:0]), ValueError, "mean: there is no mean of no elements"),
         (lambda x: engine.max(x[:0]), ValueError, "max: .*no identity"),

@@ -9,7 +9,9 @@ import math
 import numpy as np
 
 from ..kernels import elementwise as kernels
+from ..kernels import reduce as sums
 from ..recorder import broadcast_to, op
+from ..tensor import FLOAT32, FLOAT64
 from .elementwise import (
     add,
     divide,
@@ -48,10 +50,38 @@ def _count(shape, axis):
     return math.prod(shape[position] for position in axes_of(len(shape), axis))
 
 
+class _Plans(dict):
+    """How the kernels reduce a shape over axes, and the result's shape without and with keepdims.
+
+    No plan (None) for what the kernels leave to NumPy.
+    """
+
+    def __missing__(self, key):
+        shape, axis = key
+        axes = tuple(sorted(axes_of(len(shape), axis)))
+        left = tuple(n for position, n in enumerate(shape) if position not in axes)
+        if len(self) > 1000:
+            self.clear()
+        self[key] = found = sums.plan_of(shape, axes), left, kept_shape(shape, axes)
+        return found
+
+
+_plans = _Plans()
+
+
+def _plan(x, axis):
+    if (x.dtype is FLOAT32 or x.dtype is FLOAT64) and x.flags.c_contiguous:
+        return _plans[x.shape, axis]
+    return None, None, None
+
+
 @op(lambda g, shape, axis: spread(g, shape, axis))
 def sum(x, axis=None, keepdims=False):
     """The sum; 0 of nothing."""
-    return np.sum(x, axis=axis, keepdims=keepdims)
+    plan, left, kept = _plan(x, axis)
+    if plan is None:
+        return np.sum(x, axis=axis, keepdims=keepdims)
+    return sums.total(x, plan).reshape(kept if keepdims else left)
 
 
 @op(lambda g, shape, axis: divide(spread(g, shape, axis), _count(shape, axis)))
@@ -59,7 +89,16 @@ def mean(x, axis=None, keepdims=False):
     """The arithmetic mean. ValueError where there are no elements to take it of."""
     if _count(x.shape, axis) == 0:
         raise ValueError("there is no mean of no elements")
-    return np.mean(x, axis=axis, keepdims=keepdims)
+    plan, left, kept = _plan(x, axis)
+    if plan is None:
+        return np.mean(x, axis=axis, keepdims=keepdims)
+    return _mean(x, plan).reshape(kept if keepdims else left)
+
+
+def _mean(x, plan):
+    out = sums.total(x, plan)
+    out /= plan[1]
+    return out
 
 
 @op(lambda g, x, axis, correction: _variance_grad(g, x, axis, correction))
@@ -68,19 +107,25 @@ def var(x, axis=None, correction=0.0, keepdims=False):
 
     ValueError where that is not above 0.
     """
-    return np.var(x, axis=axis, ddof=_checked(x, axis, correction), keepdims=keepdims)
+    return _variance(x, axis, correction, keepdims)
+
+
+def _variance(x, axis, correction, keepdims):
+    n = _count(x.shape, axis)
+    if n <= correction:
+        raise ValueError(f"expected more than {correction} elements to take it of")
+    plan, left, kept = _plan(x, axis)
+    if plan is None:
+        return np.var(x, axis=axis, ddof=correction, keepdims=keepdims)
+    out = sums.sum_of_squares(x, _mean(x, plan), plan)
+    out /= n - correction
+    return out.reshape(kept if keepdims else left)
 
 
 @op(lambda g, x, out, axis, correction: _variance_grad(_half_by(g, out), x, axis, correction))
 def std(x, axis=None, correction=0.0, keepdims=False):
     """The square root of `var`. Where that is 0, the kink of the root, the slope is 0."""
-    return np.std(x, axis=axis, ddof=_checked(x, axis, correction), keepdims=keepdims)
-
-
-def _checked(x, axis, correction):
-    if _count(x.shape, axis) <= correction:
-        raise ValueError(f"expected more than {correction} elements to take it of")
-    return correction
+    return np.sqrt(_variance(x, axis, correction, keepdims))
 
 
 def _variance_grad(g, x, axis, correction):
@@ -148,11 +193,23 @@ def _sums_grad(g, axis, include_initial):
 def logsumexp(x, axis=None, keepdims=False):
     """log(sum(exp(x))), for x of any magnitude; -inf counts as nothing, with slope 0."""
     x = real(x)
+    plan, left, kept = _plan(x, axis)
+    if plan is not None:
+        return _logsumexp(x, plan).reshape(kept if keepdims else left)
     peak = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
     shift = np.where(np.isfinite(peak), peak, 0)
     total = np.sum(exp_minus(x, shift), axis=axis, keepdims=True)
     out = kernels.log(np.asarray(total)) + shift
     return out if keepdims else np.squeeze(out, axes_of(x.ndim, axis))
+
+
+def _logsumexp(x, plan):
+    peak = sums.greatest(x, plan)
+    finite = np.isfinite(peak)
+    if finite.all():
+        return kernels.log(sums.sum_of_exp(x, peak, plan)) + peak
+    shift = np.where(finite, peak, 0)
+    return np.where(finite, kernels.log(sums.sum_of_exp(x, shift, plan)) + shift, peak)
 
 
 def _weighted(g, x, out, axis):
@@ -182,13 +239,19 @@ def _share_of(g, x, out, axis):
 @op(lambda g, x, out, axis: _share_of(g, x, out, axis))
 def max(x, axis=None, keepdims=False):
     """The greatest element; nan if any is nan. Ties share the gradient in equal parts."""
-    return np.max(x, axis=axis, keepdims=keepdims)
+    plan, left, kept = _plan(x, axis)
+    if plan is None:
+        return np.max(x, axis=axis, keepdims=keepdims)
+    return sums.greatest(x, plan).reshape(kept if keepdims else left)
 
 
 @op(lambda g, x, out, axis: _share_of(g, x, out, axis))
 def min(x, axis=None, keepdims=False):
     """The least element; nan if any is nan. Ties share the gradient in equal parts."""
-    return np.min(x, axis=axis, keepdims=keepdims)
+    plan, left, kept = _plan(x, axis)
+    if plan is None:
+        return np.min(x, axis=axis, keepdims=keepdims)
+    return sums.least(x, plan).reshape(kept if keepdims else left)
 
 
 @op(None)

@@ -1,0 +1,284 @@
+"""Sums and extremes along axes: the array is seen as (groups, n, inner), of which n is reduced.
+
+Every function takes a C-contiguous array of float32 or float64 that is not empty, and the axes
+that go, as `plan_of` describes them. A long n is cut into chunks whose length depends on the
+shape alone; each chunk is one piece of work for some thread, and what comes of the chunks is
+reduced once more. So the bits do not depend on the number of threads.
+
+A sum goes over blocks of 64 vectors in four chains, and over the blocks with what each addition
+has lost in rounding (Neumaier 1974): chains are short, so its error is below that of NumPy's
+pairwise sum. Sums along columns add eight rows as a tree.
+"""
+
+import math
+
+import numpy as np
+from numba import prange
+from numba.extending import overload
+
+from ._jit import inner, kernel, launch, plain
+from .exponentials import exp_of_negative
+from .vmath import FORMULAS, compute, first, formula, lanes, load, store
+
+BLOCK = 64  # vectors
+# Of a row, the elements of a chunk; where columns are reduced, those of a chunk of rows.
+CHUNK = 1 << 14
+# Elements from which on threads pay, for a sum and for a sum of exponentials.
+PARALLEL, PARALLEL_EXP = 1 << 17, 1 << 15
+
+# ---------------------------------------------------------------------------------- formulas
+#
+# Of an element x and a number c, which may be its column's: what is added up, or compared.
+
+
+@formula
+def itself(x, c):
+    return x
+
+
+@formula
+def squared_distance(x, c):
+    return (x - c) * (x - c)
+
+
+@formula
+def exp_of_distance(x, c):
+    return exp_of_negative(x - c)
+
+
+@formula
+def greater(x, y):
+    """The greater one; nan if either is."""
+    return x.where(x > y, y).where(x.equals(x), x)
+
+
+@formula
+def lesser(x, y):
+    """The lesser one; nan if either is."""
+    return x.where(x < y, y).where(x.equals(x), x)
+
+
+@formula
+def lost_in_sum(x, y, total):
+    """What rounding has taken from x + y (Knuth's TwoSum)."""
+    from_y = total - x
+    return (x - (total - from_y)) + (y - from_y)
+
+
+@formula
+def nothing_lost(x, y, total):
+    return x.like(0.0)
+
+
+def _over_lanes(combine):
+    def fold(x):
+        for level in range(x.count.bit_length() - 1):
+            x = combine(x, x.rotated(1 << level))
+        return x
+
+    return fold
+
+
+FORMULAS["fold greater"], FORMULAS["fold lesser"] = _over_lanes(greater), _over_lanes(lesser)
+
+
+@formula
+def fold_sum(total, lost):
+    """The sum over the lanes, with what was lost (of an infinite total: nan), in every lane."""
+    return FORMULAS["all_sum"](total + lost.where(lost.equals(lost), 0.0))
+
+
+@formula
+def fold_greater(total, lost):
+    return FORMULAS["fold greater"](total)
+
+
+@formula
+def fold_lesser(total, lost):
+    return FORMULAS["fold lesser"](total)
+
+
+# ----------------------------------------------------------------------------------- kernels
+
+
+def _row_part(term, combine, lost_by, fold):
+    @inner
+    def row_part(x, c, fill, low, high):
+        """The elements from low to high, reduced."""
+        step = lanes(x)
+        empty = compute(term, load(x, low, 0, fill), c)
+        total, lost = empty, load(x, low, 0, 0.0)
+        for start in range(low, high, BLOCK * step):
+            stop = min(high, start + BLOCK * step)
+            p, q, r, s = empty, empty, empty, empty
+            at = start
+            while at + 4 * step <= stop:
+                p = compute(combine, compute(term, load(x, at, step, fill), c), p)
+                q = compute(combine, compute(term, load(x, at + step, step, fill), c), q)
+                r = compute(combine, compute(term, load(x, at + 2 * step, step, fill), c), r)
+                s = compute(combine, compute(term, load(x, at + 3 * step, step, fill), c), s)
+                at += 4 * step
+            while at < stop:
+                p = compute(combine, compute(term, load(x, at, stop - at, fill), c), p)
+                at += step
+            part = compute(combine, compute(combine, p, q), compute(combine, r, s))
+            new = compute(combine, total, part)
+            lost = compute("add", lost, compute(lost_by, total, part, new))
+            total = new
+        return first(compute(fold, total, lost))
+
+    return row_part
+
+
+def _column_part(term, combine):
+    @inner
+    def pair(x, c, at, width, rest):
+        upper = compute(term, load(x, at, rest, 0.0), c)
+        return compute(combine, upper, compute(term, load(x, at + width, rest, 0.0), c))
+
+    @inner
+    def column_part(x, centre, out, at, at_out, at_centre, rows, width):
+        """out[j] for each column j of `rows` rows, reduced; eight rows at a time."""
+        for top in range(0, rows, 8):
+            for j in range(0, width, lanes(x)):
+                here, rest = at + top * width + j, width - j
+                c = load(centre, at_centre + j, rest, 0.0)
+                if rows - top >= 8:
+                    p = pair(x, c, here, width, rest)
+                    q = pair(x, c, here + 2 * width, width, rest)
+                    r = pair(x, c, here + 4 * width, width, rest)
+                    s = pair(x, c, here + 6 * width, width, rest)
+                    part = compute(combine, compute(combine, p, q), compute(combine, r, s))
+                else:
+                    part = compute(term, load(x, here, rest, 0.0), c)
+                    for i in range(1, rows - top):
+                        block = compute(term, load(x, here + i * width, rest, 0.0), c)
+                        part = compute(combine, part, block)
+                if top > 0:
+                    part = compute(combine, load(out, at_out + j, rest, 0.0), part)
+                store(out, at_out + j, rest, part)
+
+    return column_part
+
+
+PARTS = {}  # what is done with the pieces of work from `low` to `high`, by name
+
+
+def do_parts(name, x, centre, out, n, width, chunk, low, high): ...
+
+
+@overload(do_parts, prefer_literal=True)
+def _do_parts(name, x, centre, out, n, width, chunk, low, high):
+    function = PARTS[name.literal_value]
+    return lambda name, x, centre, out, n, width, chunk, low, high: function(
+        x, centre, out, n, width, chunk, low, high
+    )
+
+
+def _parts(term, combine, lost_by, fold, neutral):
+    row_part, column_part = _row_part(term, combine, lost_by, fold), _column_part(term, combine)
+    is_centre = neutral is None
+    fill = 0.0 if is_centre else neutral
+
+    @inner
+    def parts(x, centre, out, n, width, chunk, low, high):
+        chunks = (n + chunk - 1) // chunk
+        for item in range(low, high):
+            group, start = item // chunks, item % chunks * chunk
+            rows = min(chunk, n - start)
+            at = (group * n + start) * width
+            if width == 1:
+                c = centre[group]
+                out[item] = row_part(x, c, c if is_centre else fill, at, at + rows)
+            else:
+                column_part(x, centre, out, at, item * width, group * width, rows, width)
+
+    return parts
+
+
+def _reduction(name, *formulas):
+    """The kernel of one reduction: out (groups, chunks, inner) of x (groups, n, inner).
+
+    `centre` (groups, inner) is the number c of the formulas. These are the term, what combines two,
+    what that loses, what combines the lanes, and what is put where a row has ended, None for c.
+    The kernel knows them by name: Numba's cache takes a function in a closure for a new one.
+    """
+    PARTS[name] = _parts(*formulas)
+
+    @kernel("void(T[::1], T[::1], T[::1], int64, int64, int64, int64)")
+    def loop(x, centre, out, n, width, chunk, threads):
+        items = out.size // width
+        if threads == 1:
+            do_parts(name, x, centre, out, n, width, chunk, 0, items)
+        else:
+            for t in prange(threads):
+                low, high = items * t // threads, items * (t + 1) // threads
+                do_parts(name, x, centre, out, n, width, chunk, low, high)
+
+    return loop
+
+
+sum_kernel = _reduction("sum", "itself", "add", "lost_in_sum", "fold_sum", 0.0)
+squares_kernel = _reduction("squares", "squared_distance", "add", "lost_in_sum", "fold_sum", None)
+exp_kernel = _reduction("exp", "exp_of_distance", "add", "lost_in_sum", "fold_sum", -math.inf)
+max_kernel = _reduction("max", "itself", "greater", "nothing_lost", "fold_greater", -math.inf)
+min_kernel = _reduction("min", "itself", "lesser", "nothing_lost", "fold_lesser", math.inf)
+
+
+# ---------------------------------------------------------------------------------- wrappers
+
+
+def plan_of(shape, axes):
+    """How an array of that shape is reduced over `axes`, in order: (groups, n, inner, chunk).
+
+    None where there is nothing to reduce, or where the axes do not follow upon each other.
+    """
+    if 0 in shape or not axes or axes[-1] - axes[0] + 1 != len(axes):
+        return None
+    groups = math.prod(shape[: axes[0]])
+    n = math.prod(shape[axes[0] : axes[-1] + 1])
+    width = math.prod(shape[axes[-1] + 1 :])
+    if groups >= 64 or n * width <= PARALLEL:
+        return groups, n, width, n
+    return groups, n, width, max(64, CHUNK // width)
+
+
+def _run(loop, again, x, centre, plan, parallel=PARALLEL):
+    groups, n, width, chunk = plan
+    chunks = -(-n // chunk)
+    out = np.empty(groups * chunks * width, x.dtype)
+    if x.size < parallel:
+        loop(x, centre, out, n, width, chunk, 1)
+    else:
+        launch(loop, x, centre, out, n, width, chunk)
+    if chunks == 1:
+        return out
+    return _run(again, again, out, out, (groups, chunks, width, chunks))
+
+
+def total(x, plan):
+    """The sums, (groups * inner,)."""
+    x = plain(x).ravel()
+    return _run(sum_kernel, sum_kernel, x, x, plan)
+
+
+def greatest(x, plan):
+    """The greatest elements; nan where there is one."""
+    x = plain(x).ravel()
+    return _run(max_kernel, max_kernel, x, x, plan)
+
+
+def least(x, plan):
+    """The least elements; nan where there is one."""
+    x = plain(x).ravel()
+    return _run(min_kernel, min_kernel, x, x, plan)
+
+
+def sum_of_squares(x, centre, plan):
+    """The sums of (x - centre)^2, with `centre` (groups * inner,)."""
+    return _run(squares_kernel, sum_kernel, plain(x).ravel(), centre, plan)
+
+
+def sum_of_exp(x, peak, plan):
+    """The sums of exp(x - peak), with a finite `peak` (groups * inner,) that no x exceeds."""
+    return _run(exp_kernel, sum_kernel, plain(x).ravel(), peak, plan, PARALLEL_EXP)

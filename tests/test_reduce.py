@@ -1,0 +1,99 @@
+"""The kernels of sums and extremes, against NumPy in more digits and against math.fsum."""
+
+import math
+
+import numpy as np
+import pytest
+
+import engine
+from engine.kernels import reduce
+
+from . import naive
+
+FLOATS = [np.float32, np.float64]
+# One either side of the lanes, of the four chains and the blocks of a row, and of eight rows
+LENGTHS = [1, 7, 8, 9, 16, 17, 31, 33, 63, 64, 65, 129, 511, 513, 1023, 1025, 2049]
+# (shape, axes): rows, columns, both sides kept, all; long enough for chunks, and not
+CASES = [((3, n), (1,)) for n in LENGTHS] + [((n, 5), (0,)) for n in LENGTHS]
+CASES += [((4, 9, 17), (1,)), ((4, 9, 17), (0, 1)), ((4, 9, 17), (0, 1, 2)), ((2, 3, 1, 5), (2,))]
+CASES += [((2, 150_001), (1,)), ((40_001, 4), (0,)), ((2, 3000, 33), (1,)), ((70, 2001), (1,))]
+
+
+def reduced(name, x, axes):
+    plan = reduce.plan_of(x.shape, axes)
+    return getattr(reduce, name)(x, plan)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_sums_and_extremes_of_every_shape(dtype, rng):
+    eps = np.finfo(dtype).eps
+    for shape, axes in CASES:
+        x = rng.normal(1, 3, shape).astype(dtype)
+        exact = naive.wide(x)
+        got = reduced("total", x, axes)
+        size = np.abs(exact).sum(axis=axes).ravel()
+        assert (np.abs(got - exact.sum(axis=axes).ravel()) <= 3 * eps * size).all(), shape
+        np.testing.assert_array_equal(reduced("greatest", x, axes), x.max(axis=axes).ravel())
+        np.testing.assert_array_equal(reduced("least", x, axes), x.min(axis=axes).ravel())
+        plan = reduce.plan_of(x.shape, axes)
+        peak = x.max(axis=axes, keepdims=True)
+        expected = np.exp(exact - peak).sum(axis=axes).ravel()
+        got = reduce.sum_of_exp(x, peak.ravel(), plan)
+        np.testing.assert_allclose(got, expected.astype(dtype), rtol=8 * eps)
+        centre = exact.mean(axis=axes, keepdims=True).astype(dtype)
+        expected = ((exact - centre) ** 2).sum(axis=axes).ravel()
+        got = reduce.sum_of_squares(x, centre.ravel(), plan)
+        np.testing.assert_allclose(got, expected.astype(dtype), rtol=8 * eps)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("shape, axis", [((1_000_003,), 0), ((4001, 300), 0), ((3, 300_000), 1)])
+def test_a_sum_is_at_least_as_exact_as_that_of_numpy(shape, axis, dtype, rng):
+    x = rng.uniform(0, 1, shape).astype(dtype)
+    rows = np.moveaxis(x, axis, -1).reshape(-1, shape[axis])
+    exact = np.array([math.fsum(row.tolist()) for row in rows])
+    ours = np.abs(reduced("total", x, (axis,)) - exact).mean()
+    assert ours <= np.abs(x.sum(axis=axis).ravel() - exact).mean() + np.spacing(exact[0]) / 2
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_nan_and_infinity(dtype):
+    for shape, axes in [((3, 40), (1,)), ((40, 3), (0,))]:
+        for place in (0, 5, 39):
+            x = np.ones(shape, dtype)
+            lines = x if axes == (1,) else x.T
+            lines[0, place], lines[1, place] = np.nan, -np.inf
+            for name in ("total", "greatest", "least"):
+                assert np.isnan(reduced(name, x, axes)).tolist() == [True, False, False], name
+            assert reduced("total", x, axes)[1] == -np.inf
+            assert reduced("greatest", x, axes)[1:].tolist() == [1, 1]
+            assert reduced("least", x, axes)[1:].tolist() == [-np.inf, 1]
+
+
+def test_logsumexp_of_infinities():
+    x = np.array([[np.inf, 1], [-np.inf, 1], [-np.inf, -np.inf], [np.nan, 1]], "float32")
+    np.testing.assert_array_equal(engine.logsumexp(x, axis=1), [np.inf, 1, -np.inf, np.nan])
+    np.testing.assert_array_equal(
+        engine.logsumexp(x.T.copy(), axis=0), [np.inf, 1, -np.inf, np.nan]
+    )
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_any_number_of_threads_gives_the_same_bits(dtype, threads, rng):
+    for shape, axes in [((600_011,), (0,)), ((5000, 61), (0,)), ((61, 5000), (1,))]:
+        x = rng.normal(size=shape).astype(dtype)
+        threads(1)
+        expected = [reduced(name, x, axes).tobytes() for name in ("total", "greatest")]
+        for n in (2, 3, 8):
+            threads(n)
+            got = [reduced(name, x, axes).tobytes() for name in ("total", "greatest")]
+            assert got == expected, (shape, n)
+
+
+def test_what_numpy_reduces():
+    assert reduce.plan_of((3, 0), (1,)) is None
+    assert reduce.plan_of((3, 4, 5), (0, 2)) is None
+    assert reduce.plan_of((3, 4), ()) is None
+    assert engine.sum(np.ones((3, 4, 5), "float32"), axis=(0, 2)).tolist() == [15] * 4
+    assert engine.sum(np.ones((3, 4)).T, axis=0).tolist() == [4] * 3
+    assert engine.sum(np.arange(5)) == 10
