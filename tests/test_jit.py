@@ -1,5 +1,6 @@
 """How kernels are built, cached, laid out and run on threads."""
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -207,7 +208,67 @@ def test_the_number_of_threads_can_be_set_and_is_checked(threads):
     assert run("import engine; print(engine.get_num_threads())", NUMBA_NUM_THREADS="1") == ["1"]
 
 
-@pytest.mark.parametrize("layer", ["omp", "workqueue"])
+def test_only_the_cpus_that_the_process_may_use_have_threads():
+    environment = {key: value for key, value in os.environ.items() if key != "NUMBA_NUM_THREADS"}
+    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); import engine\n"
+    result = subprocess.run(
+        [sys.executable, "-c", code + "print(engine.get_num_threads())"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=ROOT,
+    )
+    assert result.stdout.split() == ["1"], result.stderr
+
+
+def test_threads_are_left_alone_where_one_is_faster(threads, monkeypatch):
+    backoff, clock, took = _jit.Backoff(), [100.0], {1: 0.001, 2: 0.005}
+    used = []
+
+    def big_kernel(x, threads):
+        used.append(threads)
+        clock[0] += took[threads]
+
+    monkeypatch.setattr(_jit, "_backoff", backoff)
+    monkeypatch.setattr(_jit, "perf_counter", lambda: clock[0])
+    threads(2)
+    x = np.zeros(10)
+    _jit.launch(big_kernel, x)  # so slow that it is tried alone for 20 ms, to know better
+    _jit.launch(big_kernel, x)
+    assert used == [2, 1]
+    clock[0] += 0.02
+    _jit.launch(big_kernel, x)  # slower than alone: alone for 100 ms
+    for _ in range(20):
+        _jit.launch(big_kernel, x)
+    assert used == [2, 1, 2] + [1] * 20
+    clock[0] += 0.1
+    took[2] = 0.0006  # nobody else is there any more
+    for _ in range(5):
+        _jit.launch(big_kernel, x)
+    assert used[23:] == [2] * 5
+    took[1], took[2] = 0.01, 0.006  # a big one, to which threads are of use
+    y = np.zeros(20)
+    for _ in range(6):
+        _jit.launch(big_kernel, y)
+    assert used[28:] == [2, 1, 1, 2, 2, 2]
+
+
+def has_tbb():
+    try:
+        importlib.import_module("numba.np.ufunc.tbbpool")
+    except ImportError:
+        return False
+    return True
+
+
+def thread_layers():
+    for layer in ("omp", "tbb", "workqueue"):
+        missing = layer == "tbb" and not has_tbb()
+        reason = "needs tbb 2021.6 or later (pip install tbb)"
+        yield pytest.param(layer, marks=pytest.mark.skipif(missing, reason=reason))
+
+
+@pytest.mark.parametrize("layer", [*thread_layers()])
 def test_python_threads_may_call_kernels_at_once(layer):
     code = (
         "import threading, numpy as np\n"
@@ -226,7 +287,8 @@ def test_python_threads_may_call_kernels_at_once(layer):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_a_forked_child_works_on_one_thread():
+@pytest.mark.parametrize("layer", [*thread_layers()])
+def test_a_forked_child_works_on_one_thread(layer):
     code = (
         "import os, numpy as np, engine\n"
         "from engine.kernels import gemm\n"
@@ -238,4 +300,4 @@ def test_a_forked_child_works_on_one_thread():
         "    os._exit(0 if right else 1)\n"
         "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
     )
-    assert run(code) == ["0"]
+    assert run(code, NUMBA_THREADING_LAYER=layer) == ["0"]

@@ -14,6 +14,7 @@ import hashlib
 import os
 import threading
 from pathlib import Path
+from time import perf_counter
 
 import numba
 import numpy as np
@@ -83,19 +84,56 @@ def get_num_threads():
     return _threads
 
 
+class Backoff:
+    """Work alone for a while where threads have to wait for a CPU that others use.
+
+    The threads of a kernel wait for the last one. If another process holds its CPU, that is a time
+    slice of some milliseconds, in which one thread could have done all of the work many times. So
+    a kernel that took longer than SLOW is compared with the same work done by one thread, which is
+    measured at the next opportunity; if it was slower, all kernels do without threads for PAUSE.
+    """
+
+    SLOW, PAUSE, TRIAL = 2e-3, 0.1, 0.02  # seconds
+
+    def __init__(self):
+        self.until = 0.0  # by the clock of time.perf_counter
+        self.alone = {}  # seconds, by the kernel and the sizes of its arrays
+
+    def note(self, big_kernel, args, threads, seconds, now):
+        """A kernel has taken so long."""
+        work = big_kernel, tuple(getattr(arg, "size", 0) for arg in args)
+        alone = self.alone.get(work)
+        if threads == 1:
+            if len(self.alone) > 1000:
+                self.alone.clear()
+            self.alone[work] = seconds if alone is None else min(seconds, alone)
+        elif alone is None:
+            self.until = now + self.TRIAL
+        elif seconds > alone:
+            self.until = now + self.PAUSE
+
+
+_backoff = Backoff()
+
+
 def launch(big_kernel, *args):
     """Call a kernel whose work is worth all threads.
 
     When another Python thread is inside the pool, this call does all of its work itself: kernels
     give the same bits for any number of threads, so nothing is lost but time.
     """
-    if _threads > 1 and _pool.acquire(blocking=False):
-        try:
-            return big_kernel(*args, _threads)
-        finally:
-            _pool.release()
-    else:
+    if _threads == 1 or not _pool.acquire(blocking=False):
         return big_kernel(*args, 1)
+    try:
+        start = perf_counter()
+        threads = _threads if start >= _backoff.until else 1
+        result = big_kernel(*args, threads)
+        end = perf_counter()
+        if threads == 1 or end - start > Backoff.SLOW:
+            _backoff.note(big_kernel, args, threads, end - start, end)
+        return result
+    finally:
+        _pool.release()
 
 
 def _single_threaded_child():
