@@ -6,6 +6,7 @@ many threads as ours, where they can use several; JAX's are bound to the process
 
 import functools
 import importlib.util
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ import numpy as np
 import engine
 from engine.kernels import _jit, elementwise, softmax, update
 from engine.kernels.bundle import Bundle
-from tests import naive
+from tests import naive, ulp
 
 from . import machine
 from .report import Row, say
@@ -29,6 +30,7 @@ CHECKED = 100_000  # elements of a result that are compared
 class Case:
     """A function of arrays, and how each peer writes it.
 
+    numpy  None where NumPy has no such function
     moved  arrays of the size of the first argument that have to be read or written
     torch, jax  given the module, the function of its arrays
     """
@@ -36,7 +38,7 @@ class Case:
     name: str
     ours: Callable
     twin: Callable
-    numpy: Callable
+    numpy: Callable | None
     torch: Callable
     jax: Callable
     arguments: tuple
@@ -167,8 +169,62 @@ def unary_cases(x, positive):
         )
 
 
-def wide_sum(x):
-    return naive.wide(x).sum(keepdims=True)
+def smooth_cases(x):
+    """The activations that are made of exponentials and of the error function."""
+    peers = {  # PyTorch's, JAX's
+        "erf": (lambda torch: torch.erf, lambda jax: jax.scipy.special.erf),
+        "gelu": (
+            lambda torch: torch.nn.functional.gelu,
+            lambda jax: functools.partial(jax.nn.gelu, approximate=False),
+        ),
+        "gelu_tanh": (
+            lambda torch: functools.partial(torch.nn.functional.gelu, approximate="tanh"),
+            lambda jax: jax.nn.gelu,
+        ),
+        "silu": (lambda torch: torch.nn.functional.silu, lambda jax: jax.nn.silu),
+        "softplus": (lambda torch: torch.nn.functional.softplus, lambda jax: jax.nn.softplus),
+        "mish": (lambda torch: torch.nn.functional.mish, lambda jax: jax.nn.mish),
+    }
+    for name, (torch_call, jax_call) in peers.items():
+        twin = ulp.reference(name)
+        yield Case(name, getattr(elementwise, name), twin, None, torch_call, jax_call, (x,), 2)
+
+
+AXES = {1_000: (10, 100), 100_000: (100, 1000), 10_000_000: (1000, 10000)}
+
+
+def reduction_cases(size, dtype):
+    """The reductions of a matrix, of all of it and along either axis."""
+    x = np.random.default_rng(0).normal(0, 3, AXES[size]).astype(dtype)
+    for axis in (None, 0, 1):
+        axes = (0, 1) if axis is None else axis
+        for name in ("sum", "mean", "max", "var", "logsumexp"):
+            options = {"correction": 0} if name == "var" else {}
+            torch_name = "amax" if name == "max" else name
+            yield Case(
+                f"{name} axis={axis}",
+                functools.partial(getattr(engine, name), axis=axis, keepdims=True),
+                functools.partial(wide_reduction, name, axis),
+                None if name == "logsumexp" else functools.partial(getattr(np, name), axis=axis),
+                lambda torch, name=torch_name, axes=axes, options=options: functools.partial(
+                    getattr(torch, name), dim=axes, **options
+                ),
+                lambda jax, name=name, axis=axis: functools.partial(
+                    jax.scipy.special.logsumexp
+                    if name == "logsumexp"
+                    else getattr(jax.numpy, name),
+                    axis=axis,
+                ),
+                (x,),
+                1,
+            )
+
+
+def wide_reduction(name, axis, x):
+    x = naive.wide(x)
+    if name == "logsumexp":
+        return np.log(np.exp(x).sum(axis=axis, keepdims=True))
+    return getattr(np, name)(x, axis=axis, keepdims=True)
 
 
 def element_cases(size, dtype):
@@ -177,6 +233,7 @@ def element_cases(size, dtype):
     x, g = rng.normal(0, 3, (2, size)).astype(dtype)
     targets = rng.uniform(size=size).astype(dtype)
     yield from unary_cases(x, targets + dtype(0.1))
+    yield from smooth_cases(x)
     yield Case(
         "add",
         engine.add,
@@ -208,16 +265,6 @@ def element_cases(size, dtype):
         lambda jax: lambda x, t: jax.nn.softplus(x) - x * t,
         (x, targets),
         3,
-    )
-    yield Case(
-        "sum",
-        lambda x: engine.sum(x, keepdims=True),
-        wide_sum,
-        lambda x: x.sum(keepdims=True),
-        lambda torch: torch.sum,
-        lambda jax: jax.numpy.sum,
-        (targets[: size if size < CHECKED else None],),
-        1,
     )
 
 
@@ -288,8 +335,11 @@ def update_cases(size, dtype):
 
 
 def check(name, got, twin, arguments, dtype):
-    """Raise ValueError unless the first elements of the result are those of the twin."""
-    rows = max(1, CHECKED * len(got) // got.size) if got.size > 1 else None
+    """Raise ValueError unless the first elements of the result are those of the twin.
+
+    Of a reduction, which keeps an axis of length 1, all are compared.
+    """
+    rows = None if 1 in got.shape else max(1, CHECKED * len(got) // got.size)
     expected = twin(*(x[:rows] for x in arguments))
     size = np.maximum(1, np.abs(expected))
     error = float((np.abs(got[:rows] - expected) / size).max() / np.finfo(dtype).eps)
@@ -312,7 +362,7 @@ def peers_of(options):
 
 def calls_of(case, peers):
     """The call of each peer, on arrays of its own kind; of the first results nothing is kept."""
-    calls = {"numpy": functools.partial(case.numpy, *case.arguments)}
+    calls = {"numpy": functools.partial(case.numpy, *case.arguments)} if case.numpy else {}
     if "torch" in peers:
         torch = peers["torch"]
         tensors = [torch.from_numpy(x.copy()) for x in case.arguments]
@@ -345,7 +395,8 @@ def run_group(options, table, peers, dtype, threads):
         for case in row_cases(shape, dtype):
             add_row(options, table, peers, group, f"{shape[0]}x{shape[1]}", case, threads)
     for size in SIZES:
-        for case in (*element_cases(size, dtype), *update_cases(size, dtype)):
+        cases = element_cases(size, dtype), reduction_cases(size, dtype), update_cases(size, dtype)
+        for case in itertools.chain(*cases):
             add_row(options, table, peers, group, f"{size:.0e}", case, threads)
 
 
