@@ -195,7 +195,7 @@ AXES = {1_000: (10, 100), 100_000: (100, 1000), 10_000_000: (1000, 10000)}
 
 def reduction_cases(size, dtype):
     """The reductions of a matrix, of all of it and along either axis."""
-    x = np.random.default_rng(0).normal(0, 3, AXES[size]).astype(dtype)
+    x = np.random.default_rng(0).uniform(0, 3, AXES[size]).astype(dtype)  # no sum cancels
     for axis in (None, 0, 1):
         axes = (0, 1) if axis is None else axis
         for name in ("sum", "mean", "max", "var", "logsumexp"):
