@@ -16,6 +16,7 @@ from .labels import weights_of_classes
 
 BATCH_SIZE = 32
 PARTS = ("x", "y", "sample_weight")
+LOOKED_AT = 2**17  # elements that are checked at a time, so that their mask stays in the cache
 
 
 def source(what, x, y=None, sample_weight=None, *, batch_size=None, steps=None, **settings):
@@ -288,7 +289,7 @@ def _as_array(values):
     return values.data if type(values) is Tensor else np.asarray(values)
 
 
-def _finite(what, name, values, rows=4096):
+def _finite(what, name, values):
     try:
         array = _as_array(values)
     except ValueError as error:
@@ -296,7 +297,8 @@ def _finite(what, name, values, rows=4096):
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{what}: expected {name} to hold numbers, got {array.dtype}")
     if array.ndim and not is_mapped(array):
-        for start in range(0, len(array), rows):  # in parts, so that no large mask is made
+        rows = max(1, LOOKED_AT * len(array) // max(1, array.size))
+        for start in range(0, len(array), rows):
             bad = first_not_finite(array[start : start + rows])
             if bad is not None:
                 row = start + bad

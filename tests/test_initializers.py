@@ -137,3 +137,14 @@ def test_chance_comes_from_the_seed(name):
 def test_errors(call, kind, message):
     with pytest.raises(kind, match=message):
         call()
+
+
+def test_means_bounds_and_small_fans_are_kept():
+    drawn = initializers.TruncatedNormal(3.0, 0.5)((4000,))
+    assert drawn.mean() == pytest.approx(3.0, abs=0.05)
+    assert 2.0 <= drawn.min() and drawn.max() <= 4.0
+    drawn = initializers.RandomUniform(2.0, 3.0)((4000,))
+    assert drawn.mean() == pytest.approx(2.5, abs=0.05)
+    assert 2.0 <= drawn.min() and drawn.max() <= 3.0
+    wide = initializers.VarianceScaling(2.0, distribution="untruncated_normal")((1, 4000))
+    assert wide.var() == pytest.approx(2.0, rel=0.15)

@@ -574,3 +574,27 @@ def normalized(*arguments, shape=(4,), **keywords):
 def test_errors(call, kind, message):
     with pytest.raises(kind, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    "layer, expected",
+    [
+        (nn.Dense(3), 3 * (2 * 5 + 1)),
+        (nn.Dense(3, use_bias=False), 3 * 2 * 5),
+        (nn.BatchNormalization(), 5 * 4),
+        (nn.BatchNormalization(scale=False), 5 * 3),
+        (nn.LayerNormalization(), 5 * 7),
+        (nn.LayerNormalization(scale=False, center=False), 5 * 5),
+        (nn.RMSNormalization(), 5 * 4),
+    ],
+)
+def test_flops_of_an_example_of_five_numbers(layer, expected):
+    assert layer.flops((5,)) == expected
+
+
+def test_the_order_of_axes_does_not_matter(rng):
+    x = rng.normal(size=(2, 3, 4)).astype("float32")
+    for kind in (nn.LayerNormalization, nn.RMSNormalization):
+        layer, turned = kind(axis=(1, 2)), kind(axis=(2, 1))
+        np.testing.assert_array_equal(layer(x).numpy(), turned(x).numpy())
+        assert [p.shape for p in turned.parameters()] == [p.shape for p in layer.parameters()]

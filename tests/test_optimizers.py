@@ -659,3 +659,30 @@ def test_names():
         "adadelta": "Adadelta",
         "lion": "Lion",
     }
+
+
+def test_a_schedule_counts_the_steps_that_only_accumulate():
+    seen = []
+
+    def schedule(step):
+        seen.append(step)
+        return 0.1
+
+    (weight,) = tensors([np.ones(2)])
+    optimizer = nn.optimizers.SGD([weight], learning_rate=schedule, gradient_accumulation_steps=3)
+    for _ in range(9):
+        weight.grad = Tensor(np.ones(2))
+        optimizer.step()
+        optimizer.zero_grad()
+    assert seen == [2, 5, 8]
+    assert optimizer.iterations == 3
+
+
+def test_a_gradient_that_was_missing_later_still_counts():
+    (weight,) = tensors([np.ones(2)])
+    optimizer = nn.optimizers.SGD([weight], learning_rate=1.0, gradient_accumulation_steps=2)
+    weight.grad = Tensor(np.full(2, 0.5))
+    optimizer.step()
+    optimizer.zero_grad()
+    optimizer.step()
+    np.testing.assert_array_equal(weight.numpy(), [0.75, 0.75])

@@ -37,7 +37,7 @@ def sparse_categorical_accuracy(y_true, y_pred):
     """Whether the greatest probability is at the integer label, for (n, k)."""
     y_pred = array_of(y_pred)
     labels = integer_labels("sparse_categorical_accuracy", y_true, y_pred.shape)
-    return labels == np.argmax(y_pred, axis=-1)
+    return labels == y_pred.argmax(-1)
 
 
 def top_k_categorical_accuracy(y_true, y_pred, k=5):

@@ -123,7 +123,10 @@ class Mean(Metric):
         values = np.asarray(self.values(y_true, y_pred))
         if sample_weight is None:
             count = len(y_true)
-            self.total += float(values.mean()) * count if count else 0.0
+            if values.dtype == bool and values.shape == (count,):  # right or wrong: exact, and fast
+                self.total += np.count_nonzero(values)
+            elif count:
+                self.total += float(values.mean()) * count
             self.weight += count
             return
         values = np.broadcast_to(values, (len(y_true), *values.shape[1:]))
