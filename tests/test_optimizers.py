@@ -686,3 +686,14 @@ def test_a_gradient_that_was_missing_later_still_counts():
     optimizer.zero_grad()
     optimizer.step()
     np.testing.assert_array_equal(weight.numpy(), [0.75, 0.75])
+
+
+def test_which_gradients_wait_is_part_of_the_state():
+    settings = {"learning_rate": 1.0, "gradient_accumulation_steps": 2, "weight_decay": 0.5}
+    first = nn.optimizers.SGD(tensors([np.ones(2), np.ones(3)]), **settings)
+    run(first, [[np.full(2, 0.5), None]])
+    second = nn.optimizers.SGD(tensors([np.ones(2), np.ones(3)]), **settings)
+    second.load_state_dict(first.state_dict())
+    moved, left = run(second, [[None, None]])
+    np.testing.assert_array_equal(moved, [0.25, 0.25])  # 1 (1 - 0.5) - 0.5 / 2
+    np.testing.assert_array_equal(left, np.ones(3))  # no gradient, no decay
