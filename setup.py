@@ -45,7 +45,7 @@ setup(
         "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.28"],
         "graph": ["graphviz"],
         "plot": ["matplotlib>=3.8"],
-        "test": ["pytest>=8", "ruff>=0.9", "matplotlib>=3.8"],
+        "test": ["pytest>=8", "ruff>=0.9", "matplotlib>=3.8", "mpmath>=1.3"],
     },
     distclass=BinaryDistribution,
     cmdclass={"build_py": BuildWithKernels},
