@@ -173,3 +173,21 @@ def lion(p, g, memory, t, learning_rate, beta_1=0.9, beta_2=0.99):
 def matmul(a, b):
     """In float64, where a product of long doubles would take a minute."""
     return np.asarray(a, dtype=np.float64) @ np.asarray(b, dtype=np.float64)
+
+
+# ----------------------------------------------------------------------------- normalizations
+
+
+def standard(x, axis, epsilon, centred=True):
+    """z and s: the distances from the mean along an axis times s = 1 / sqrt(variance + epsilon)."""
+    c = wide(x)
+    for _ in range(2 if centred else 0):  # a large mean has digits that only the second one has
+        c = c - c.mean(axis, keepdims=True)
+    s = 1 / np.sqrt(np.square(c).mean(axis, keepdims=True) + np.longdouble(epsilon))
+    return c * s, s
+
+
+def standard_grad(a, x, axis, epsilon, centred=True):
+    z, s = standard(x, axis, epsilon, centred)
+    mean = a.mean(axis, keepdims=True) if centred else 0
+    return s * (a - mean - z * (a * z).mean(axis, keepdims=True))

@@ -80,17 +80,42 @@ REDUCED = [(real(2, 3, 4),)]
 REDUCED_APART = [(apart(2, 3, 4),)]
 
 
-def standard(x, axes, epsilon):
-    return (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + epsilon)
+def standard(x, epsilon, axes, centred=True):
+    c = x - x.mean(axes, keepdims=True) if centred else x
+    return c / np.sqrt(np.square(c).mean(axes, keepdims=True) + epsilon)
 
 
-def standard_slope(g, x, axes, epsilon):
+def standard_slope(a, x, epsilon, axes, centred=True):
     # By the chain rule through the mean and the variance, each step for itself.
     n = x.size // x.mean(axes).size
-    apart, s = x - x.mean(axes, keepdims=True), 1 / np.sqrt(x.var(axes, keepdims=True) + epsilon)
-    of_variance = (g * apart * -0.5 * s**3).sum(axes, keepdims=True)
-    of_mean = -(g * s).sum(axes, keepdims=True)
-    return g * s + of_variance * 2 * apart / n + of_mean / n
+    c = x - x.mean(axes, keepdims=True) if centred else x
+    s = 1 / np.sqrt(np.square(c).mean(axes, keepdims=True) + epsilon)
+    of_variance = (a * c * -0.5 * s**3).sum(axes, keepdims=True)
+    of_c = a * s + of_variance * 2 * c / n
+    return of_c - of_c.mean(axes, keepdims=True) if centred else of_c
+
+
+def normalized(axes_of):
+    """The oracles of a normalization, of its slope in x, and of that in the scale.
+
+    axes_of  gives the axes that are averaged over, from the number of axes
+    """
+
+    def forward(x, scale, offset, epsilon, **settings):
+        return standard(x, epsilon, axes_of(x.ndim), **settings) * scale + offset
+
+    def slope(g, x, scale, epsilon, **settings):
+        return standard_slope(g * scale, x, epsilon, axes_of(x.ndim), **settings)
+
+    def scale_slope(g, x, epsilon, **settings):
+        z = standard(x, epsilon, axes_of(x.ndim), **settings)
+        return (g * z).sum(tuple(range(x.ndim - 1)))
+
+    return forward, slope, scale_slope
+
+
+LAYER = normalized(lambda ndim: (-1,))
+BATCH = normalized(lambda ndim: tuple(range(ndim - 1)))
 
 
 def soft(x, axis=-1):
@@ -120,6 +145,17 @@ def rows(*lengths):
 LABELS = np.array([0, 2, 1])
 ONE_HOT = np.eye(4)[LABELS]
 e = elementwise
+
+LAYER_ROWS = (
+    normalization.layer_norm,
+    normalization.layer_norm_grad,
+    normalization.layer_norm_scale_grad,
+)
+BATCH_ROWS = (
+    normalization.batch_norm,
+    normalization.batch_norm_grad,
+    normalization.batch_norm_scale_grad,
+)
 
 ENTRIES = [
     # arithmetic
@@ -233,18 +269,24 @@ ENTRIES = [
     ),
     # normalization
     *(
-        Entry(row, oracle, samples, {"axes": axes, "epsilon": 0.1})
-        for axes, lengths in (((1,), (3, 4)), ((0,), (6, 3)), ((0, 2), (4, 3, 2)))
-        for row, oracle, samples in (
-            (normalization.standardize, standard, [(real(*lengths),)]),
+        Entry(row, oracle, samples, {"epsilon": 0.1, **settings})
+        for rows, oracles, variants in (
+            (LAYER_ROWS, LAYER, ({}, {"centred": False})),
+            (BATCH_ROWS, BATCH, ({},)),
+        )
+        for settings in variants
+        for row, oracle, samples in zip(
+            rows,
+            oracles,
             (
-                normalization.standardize_grad,
-                standard_slope,
-                [(real(*lengths), real(*lengths))],
+                [(real(3, 4), real(4), real(4)), (real(5, 2, 3), real(3), real(3))],
+                [(real(3, 4), real(3, 4), real(4)), (real(4, 2, 3), real(4, 2, 3), real(3))],
+                [(real(3, 4), real(3, 4)), (real(4, 2, 3), real(4, 2, 3))],
             ),
         )
     ),
-    Entry(normalization.standardize, standard, [(real(0, 3),)], {"axes": (1,), "epsilon": 0.1}),
+    Entry(normalization.layer_norm, LAYER[0], [(real(0, 3), real(3), real(3))], {"epsilon": 0.1}),
+    Entry(normalization.batch_norm, BATCH[0], [(real(4, 0), real(0), real(0))], {"epsilon": 0.1}),
     Entry(
         linalg.dense_relu,
         lambda x, kernel, bias: np.maximum(x @ kernel + bias, 0),
@@ -309,7 +351,18 @@ ENTRIES = [
     ),
 ]
 
-MODULES = (activations, elementwise, functional, fused, index, linalg, recorder, reduce, shape)
+MODULES = (
+    activations,
+    elementwise,
+    functional,
+    fused,
+    index,
+    linalg,
+    normalization,
+    recorder,
+    reduce,
+    shape,
+)
 
 
 def rows_of_the_engine():

@@ -82,6 +82,14 @@ def getitem(x, index):
     return x[tuple(map(plain, index)) if type(index) is tuple else plain(index)]
 
 
+def batch_norm(x, scale, offset, epsilon):
+    if not x.numel():  # PyTorch's fails for no features
+        return x * scale + offset
+    rows = x.flatten(0, -2)
+    out = F.batch_norm(rows, None, None, scale, offset, training=True, eps=epsilon)
+    return out.reshape(x.shape)
+
+
 TWINS = {
     # arithmetic
     "add": torch.add,
@@ -205,6 +213,13 @@ TWINS = {
         x, indices % x.shape[axis], axis
     ),
     "one_hot": lambda labels, num_classes, dtype: F.one_hot(labels, num_classes),
+    # normalization
+    "layer_norm": lambda x, scale, offset, epsilon, centred=True: (
+        F.layer_norm(x, scale.shape, scale, offset, epsilon)
+        if centred
+        else F.rms_norm(x, scale.shape, scale, epsilon) + offset
+    ),
+    "batch_norm": batch_norm,
     # products and losses
     "matmul_rows": torch.matmul,
     "dense": lambda x, kernel, bias: F.linear(x, kernel.T, bias),

@@ -5,11 +5,23 @@ import math
 import numpy as np
 
 import engine
-from engine.ops.normalization import standardize
+from engine.ops.normalization import along, batch_norm, batch_statistics, layer_norm, rms_norm
 
 from .. import initializers, regularizers
 from ..checks import count_of, number_of
 from ..module import Layer
+
+
+def _affine(layer, out, shape):
+    """`out` times gamma, plus beta, of the lengths `shape`, as far as the layer has them."""
+    if layer.scale:
+        out = out * engine.reshape(layer.gamma, shape)
+    return out + engine.reshape(layer.beta, shape) if layer.center else out
+
+
+def _flat(weight):
+    """A weight as `layer_norm` takes it, or None."""
+    return weight if weight is None or weight.ndim == 1 else engine.reshape(weight, (-1,))
 
 
 class BatchNormalization(Layer):
@@ -91,21 +103,23 @@ class BatchNormalization(Layer):
                 f"{self.label}: expected {self.moving_mean.shape[0]} features along axis {axis}, "
                 f"got input of shape {x.shape}"
             )
-        others = tuple(other for other in range(x.ndim) if other != axis)
-        shape = tuple(n if other == axis else 1 for other, n in enumerate(x.shape))
         if self.training and self.trainable:
-            out = standardize(x, others, self.epsilon)
-            self._follow(self.moving_mean, x.data.mean(others))
-            self._follow(self.moving_variance, x.data.var(others))
-        else:
-            mean, variance = (
-                engine.reshape(statistic, shape)
-                for statistic in (self.moving_mean, self.moving_variance)
-            )
-            out = (x - mean) / engine.sqrt(variance + self.epsilon)
-        if self.scale:
-            out = out * engine.reshape(self.gamma, shape)
-        return out + engine.reshape(self.beta, shape) if self.center else out
+            return along((axis,), self._by_the_batch, x)
+        return self._by_the_moving_ones(x, axis)
+
+    def _by_the_batch(self, x):
+        statistics = batch_statistics(x.data)
+        self._follow(self.moving_mean, statistics[0] + statistics[1])
+        self._follow(self.moving_variance, statistics[2])
+        return batch_norm(x, self.gamma, self.beta, self.epsilon, statistics)
+
+    def _by_the_moving_ones(self, x, axis):
+        shape = tuple(n if other == axis else 1 for other, n in enumerate(x.shape))
+        mean, variance = (
+            engine.reshape(statistic, shape)
+            for statistic in (self.moving_mean, self.moving_variance)
+        )
+        return _affine(self, (x - mean) / engine.sqrt(variance + self.epsilon), shape)
 
     def _follow(self, moving, statistic):
         moving.data *= self.momentum
@@ -139,14 +153,6 @@ class _PerExample(Layer):
                 f"{self.label}: expected lengths {self._lengths} along axis {self.axis}, "
                 f"got input of shape {shape}"
             )
-
-    def _fitting(self, weight, x):
-        """`weight`, which has the lengths of the axes, in a shape that broadcasts with `x`."""
-        axes = self._axes
-        if axes[-1] == x.ndim - 1 and len(axes) == axes[-1] - axes[0] + 1:
-            return weight
-        shape = tuple(n if axis in axes else 1 for axis, n in enumerate(x.shape))
-        return engine.reshape(weight, shape)
 
     def output_shape(self, input_shape):
         return input_shape
@@ -204,12 +210,8 @@ class LayerNormalization(_PerExample):
 
     def forward(self, x):
         self._check(x)
-        return self._affine(standardize(x, self._axes, self.epsilon), x)
-
-    def _affine(self, out, x):
-        if self.scale:
-            out = out * self._fitting(self.gamma, x)
-        return out + self._fitting(self.beta, x) if self.center else out
+        gamma, beta = _flat(self.gamma), _flat(self.beta)
+        return along(self._axes, lambda x: layer_norm(x, gamma, beta, self.epsilon), x)
 
 
 class RMSNormalization(_PerExample):
@@ -236,8 +238,8 @@ class RMSNormalization(_PerExample):
 
     def forward(self, x):
         self._check(x)
-        square = engine.mean(engine.square(x), self._axes, keepdims=True)
-        return x / engine.sqrt(square + self.epsilon) * self._fitting(self.scale, x)
+        scale = _flat(self.scale)
+        return along(self._axes, lambda x: rms_norm(x, scale, self.epsilon), x)
 
 
 class GroupNormalization(LayerNormalization):
@@ -284,5 +286,6 @@ class GroupNormalization(LayerNormalization):
         (axis,) = self._axes
         split = engine.reshape(x, (*x.shape[:axis], *self._parts, *x.shape[axis + 1 :]))
         axes = tuple(other for other in range(1, split.ndim) if other != axis)
-        out = engine.reshape(standardize(split, axes, self.epsilon), x.shape)
-        return self._affine(out, x)
+        out = along(axes, lambda x: layer_norm(x, None, None, self.epsilon), split)
+        shape = tuple(n if other == axis else 1 for other, n in enumerate(x.shape))
+        return _affine(self, engine.reshape(out, x.shape), shape)

@@ -13,6 +13,7 @@ import os
 PARTS = {
     "gemm": "matrix products beside NumPy's BLAS",
     "vector": "softmax, elementwise, reductions and updates beside NumPy, PyTorch and JAX",
+    "normalization": "layers that normalize, forward and backward, beside PyTorch",
     "step": "training steps beside PyTorch, JAX, Keras and NumPy",
     "fit": "what fit costs beside the steps inside it",
     "job": "the main example, from the start of the process to its end",
@@ -25,7 +26,7 @@ PARTS = {
 
 
 def parser():
-    parts = "\n".join(f"  {name:11}{what}" for name, what in PARTS.items())
+    parts = "\n".join(f"  {name:14}{what}" for name, what in PARTS.items())
     result = argparse.ArgumentParser(
         prog="python -m tests.benchmarks",
         description=f"{__doc__}\nParts:\n{parts}",
