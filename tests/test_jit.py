@@ -237,20 +237,28 @@ def test_threads_are_left_alone_where_one_is_faster(threads, monkeypatch):
     _jit.launch(big_kernel, x)
     assert used == [2, 1]
     clock[0] += 0.02
-    _jit.launch(big_kernel, x)  # slower than alone: alone for 100 ms
-    for _ in range(20):
+    pauses = []
+    for _ in range(7):  # slower than alone again and again: alone for longer each time
         _jit.launch(big_kernel, x)
-    assert used == [2, 1, 2] + [1] * 20
+        pauses.append(round(backoff.until - clock[0], 6))
+        before = len(used)
+        _jit.launch(big_kernel, x)
+        assert used[before - 1 :] == [2, 1]
+        clock[0] = max(clock[0], backoff.until)
+    assert pauses == [0.01, 0.02, 0.04, 0.08, 0.1, 0.1, 0.1]
+    clock[0] += 0.2
+    _jit.launch(big_kernel, x)  # once, after a while in which all went well
+    assert round(backoff.until - clock[0], 6) == 0.005
     clock[0] += 0.1
     took[2] = 0.0006  # nobody else is there any more
     for _ in range(5):
         _jit.launch(big_kernel, x)
-    assert used[23:] == [2] * 5
+    assert used[-5:] == [2] * 5
     took[1], took[2] = 0.01, 0.006  # a big one, to which threads are of use
     y = np.zeros(20)
     for _ in range(6):
         _jit.launch(big_kernel, y)
-    assert used[28:] == [2, 1, 1, 2, 2, 2]
+    assert used[-6:] == [2, 1, 1, 2, 2, 2]
 
 
 def has_tbb():

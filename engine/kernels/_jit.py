@@ -90,13 +90,16 @@ class Backoff:
     The threads of a kernel wait for the last one. If another process holds its CPU, that is a time
     slice of some milliseconds, in which one thread could have done all of the work many times. So
     a kernel that took longer than SLOW is compared with the same work done by one thread, which is
-    measured at the next opportunity; if it was slower, all kernels do without threads for PAUSE.
+    measured at the next opportunity; if it was slower, all kernels do without threads for a while:
+    a short one at first, since it may have been by chance, and twice as long each time that it
+    happens again soon.
     """
 
-    SLOW, PAUSE, TRIAL = 2e-3, 0.1, 0.02  # seconds
+    SLOW, TRIAL, LEAST, MOST = 2e-3, 0.02, 0.005, 0.1  # seconds
 
     def __init__(self):
         self.until = 0.0  # by the clock of time.perf_counter
+        self.pause = self.LEAST
         self.alone = {}  # seconds, by the kernel and the sizes of its arrays
 
     def note(self, big_kernel, args, threads, seconds, now):
@@ -110,7 +113,9 @@ class Backoff:
         elif alone is None:
             self.until = now + self.TRIAL
         elif seconds > alone:
-            self.until = now + self.PAUSE
+            happens_again = now - self.until < self.MOST
+            self.pause = min(2 * self.pause, self.MOST) if happens_again else self.LEAST
+            self.until = now + self.pause
 
 
 _backoff = Backoff()
