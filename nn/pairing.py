@@ -87,7 +87,6 @@ TABLE = {
     "log_cosh": _VALUES,
     "cosine_similarity": _VALUES,
 }
-PAIRINGS = TABLE  # the name it had
 
 # Why an activation does not do where a loss wants probabilities, or scores.
 _REASONS = {

@@ -288,6 +288,25 @@ def test_arrays(capsys):
     assert "expected examples of shape (28, 28)" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "labels, activation",
+    [
+        (np.eye(3)[np.arange(60) % 3], "softmax"),
+        (np.stack([np.arange(60) % 2, np.arange(60) % 3 > 0, np.ones(60)], axis=1), "sigmoid"),
+        (np.linspace(0, 9, 180).reshape(60, 3), "linear"),
+    ],
+)
+def test_rows_of_labels_tell_the_last_activation(labels, activation, rng, capsys):
+    np.savez("rows.npz", x=rng.normal(size=(60, 4)), y=labels)
+    assert call("train", "rows.npz", *SHORT) == 0
+    assert nn.load("model.safetensors").last_activation() == activation
+    capsys.readouterr()
+    assert call("predict", "model.safetensors", "rows.npz") == 0
+    header, rows, _ = printed(capsys)
+    assert len(rows) == 60
+    assert len(header) == {"softmax": 1}.get(activation, 3)
+
+
 def test_digits_summary_and_log(capsys):
     words = ["--epochs", "1", "--layers", "16", "--log", "log.csv"]
     assert call("train", "mnist-subset", *words) == 0

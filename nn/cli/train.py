@@ -9,6 +9,7 @@ import engine
 from engine import random
 
 from .. import callbacks, layers, optimizers
+from ..labels import form_of
 from ..sequential import Sequential
 from . import data
 from .tables import TableError
@@ -211,9 +212,7 @@ def _output(classes, y):
     """(units, activation) of the last layer for such labels."""
     if classes is None:
         rows = y.reshape(len(y), -1)
-        is_one_hot = rows.shape[1] > 1 and ((rows == 0) | (rows == 1)).all()
-        is_one_hot = is_one_hot and (rows.sum(axis=1) == 1).all()
-        return rows.shape[1], "softmax" if is_one_hot else None
+        return rows.shape[1], {"one-hot": "softmax", "multi-hot": "sigmoid"}.get(form_of(rows))
     return (1, "sigmoid") if len(classes) == 2 else (len(classes), "softmax")
 
 
