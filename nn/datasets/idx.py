@@ -6,6 +6,7 @@ specified on the page where MNIST first appeared, yann.lecun.com/exdb/mnist.
 """
 
 import gzip
+import os
 import struct
 import zlib
 
@@ -16,6 +17,7 @@ UNSIGNED_BYTE = 0x08
 # Bounds what a hostile file can make us hold, 784 MB of images. MNIST has 60,000; the largest of
 # the sets made in its likeness, EMNIST, has 814,255 (Cohen et al. 2017).
 MAX_ITEMS = 1_000_000
+DEFLATE_RATIO = 1032  # bytes that one of gzip's can stand for at most, says zlib's documentation
 CHUNK = 1 << 20
 
 
@@ -27,8 +29,9 @@ def read_idx(path, item_shape=()):
     with open(path, "rb") as file:
         packed = file.read(2) == GZIP_MAGIC
         file.seek(0)
+        most = os.fstat(file.fileno()).st_size * (DEFLATE_RATIO if packed else 1)
         try:
-            return _parse(gzip.GzipFile(fileobj=file) if packed else file, item_shape, path)
+            return _parse(gzip.GzipFile(fileobj=file) if packed else file, item_shape, path, most)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise ValueError(f"{path}: expected a whole gzip file, found a damaged one: {error}")
 
@@ -39,32 +42,33 @@ def pack_idx(items):
     return struct.pack(f">{1 + items.ndim}I", magic, *items.shape) + items.tobytes()
 
 
-def _parse(stream, item_shape, path):
+def _parse(stream, item_shape, path, most):
     axes = 1 + len(item_shape)
     header = stream.read(4 * (1 + axes))
     if len(header) < 4 * (1 + axes):
         raise ValueError(
             f"{path}: expected a header of {4 * (1 + axes)} bytes, found a file of {len(header)}"
         )
-    magic, count, *found_shape = struct.unpack(f">{1 + axes}I", header)
+    magic, items, *found_shape = struct.unpack(f">{1 + axes}I", header)
     expected_magic = UNSIGNED_BYTE << 8 | axes
     if magic != expected_magic:
         raise ValueError(f"{path}: expected the magic number {expected_magic}, found {magic}")
     if tuple(found_shape) != item_shape:
         raise ValueError(f"{path}: expected items of {item_shape}, found {tuple(found_shape)}")
-    if not 1 <= count <= MAX_ITEMS:
-        raise ValueError(f"{path}: expected 1 to {MAX_ITEMS:,} items, found a count of {count:,}")
+    if not 1 <= items <= MAX_ITEMS:
+        raise ValueError(f"{path}: expected 1 to {MAX_ITEMS:,} items, found a count of {items:,}")
 
-    shape = (count, *item_shape)
+    shape = (items, *item_shape)
     size = int(np.prod(shape))
-    content = bytearray()  # grows with what is there, whatever the header promises
-    while len(content) < size and (chunk := stream.read(min(CHUNK, size - len(content)))):
-        content += chunk
-    if len(content) < size:
+    content = np.empty(min(size, most), np.uint8)  # no more than there can be, whatever is promised
+    view, found = memoryview(content), 0
+    while count := stream.readinto(view[found : found + CHUNK]):
+        found += count
+    if found < size:
         raise ValueError(
-            f"{path}: expected {size:,} bytes after the header, as its count of {count:,} says, "
-            f"found {len(content):,}"
+            f"{path}: expected {size:,} bytes after the header, as its count of {items:,} says, "
+            f"found {found:,}"
         )
     if stream.read(1):  # at the end of a gzip file, this also checks its checksum
         raise ValueError(f"{path}: expected {size:,} bytes after the header, found more")
-    return np.frombuffer(content, np.uint8).reshape(shape)
+    return content.reshape(shape)
