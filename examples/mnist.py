@@ -17,7 +17,8 @@ def model_a():
     """One layer per line."""
     return nn.Sequential(
         [
-            nn.Flatten(input_shape=(28, 28)),
+            nn.Rescaling(1 / 255, input_shape=(28, 28)),  # each batch, from bytes to [0, 1]
+            nn.Flatten(),
             nn.Dense(512),
             nn.ReLU(),
             nn.Dense(256),
@@ -36,7 +37,8 @@ def model_b():
     """The activation as an argument of the layer."""
     return nn.Sequential(
         [
-            nn.Flatten(input_shape=(28, 28)),
+            nn.Rescaling(1 / 255, input_shape=(28, 28)),
+            nn.Flatten(),
             *[nn.Dense(512, activation="relu") for _ in range(5)],
             nn.Dense(10, activation="softmax"),
         ]
@@ -71,7 +73,6 @@ def main():
         (x, y), (xv, yv) = nn.datasets.mnist_subset()
     else:
         (x, y), (xv, yv) = nn.datasets.mnist(options.data)
-    x, xv = x / np.float32(255), xv / np.float32(255)
 
     model = model_a() if options.model == "A" else model_b()
     model.summary()

@@ -640,6 +640,8 @@ def test_inputs_that_are_not_scaled():
     assert said(start, images / 255) == []
     start = [nn.Flatten(input_shape=(4, 4)), nn.Dense(8, activation="relu"), last()]
     assert said(start, images // 16) == []  # from 0 to 15 is near enough to 1
+    scaling = [nn.Rescaling(1 / 255, input_shape=(4, 4)), nn.Flatten()]
+    assert said([*scaling, nn.Dense(8, activation="relu"), last()], images) == []
     few = [nn.Dense(8, activation="relu", input_shape=(6,)), last()]
     assert said(few, RNG.integers(0, 200, (24, 6)) * 1.0, optimizer=slow) == []
 
