@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -117,6 +118,56 @@ def test_a_cache_is_used_again_but_never_after_an_edit_of_any_source(small_packa
     helper = small_package / "helper.py"
     helper.write_text(helper.read_text().replace("* 2", "* 3"))
     assert run(SCALE, cwd=place) == ["3", "0"]
+
+
+def build_small(package, *options):
+    shutil.copy(ROOT / "engine" / "kernels" / "build.py", package)
+    command = [sys.executable, "-W", "error", "-m", "engine.kernels.build", *options]
+    place = package.parent.parent
+    return subprocess.run(command, capture_output=True, text=True, cwd=place, timeout=300)
+
+
+def test_processes_build_together(small_package):
+    scale = (small_package / "scale.py").read_text()
+    (small_package / "other.py").write_text(scale)
+    done = build_small(small_package, "--processes", "2")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert sorted(line.split(":")[0] for line in lines[:-1]) == [
+        f"engine.kernels.{name} {kind}"
+        for name in ("other.scale", "scale.scale")
+        for kind in ("float32", "float64")
+    ]
+    assert lines[-1].startswith("4 of 4 kernels compiled in ")
+    done = build_small(small_package, "--processes", "1")
+    assert re.fullmatch(r"0 of 4 kernels compiled in .* s, 4 were up to date\n", done.stdout)
+    assert run(SCALE, cwd=small_package.parent.parent) == ["2", "1"]
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_build_that_fails_says_where(small_package, processes):
+    (small_package / "broken.py").write_text(
+        "from ._jit import kernel\n\n"
+        '@kernel("void(T[::1], int64)")\n'
+        "def broken(x, threads):\n    x[0] = x.nothing\n"
+    )
+    done = build_small(small_package, "--processes", processes)
+    assert done.returncode != 0
+    assert "engine.kernels.broken.broken float32 cannot be compiled: " in done.stderr
+    if processes == "2":
+        assert re.search(r"building kernels: process [12] of 2 failed; ", done.stderr)
+
+
+def test_processes_that_build_never_write_to_the_same_index():
+    build.load_all()
+    for shares in (1, 2, 3, 100):
+        lists = build.divided(_jit.KERNELS, shares)
+        divided = [id(pair) for part in lists for pair in part]
+        assert sorted(divided) == sorted(map(id, _jit.KERNELS))
+        indices = [{k._cache._cache_file._index_name for k, _ in part} for part in lists]
+        assert sum(map(len, indices)) == len(set.union(*indices))
+    sizes = [len(part) for part in build.divided(_jit.KERNELS, 2)]
+    assert max(sizes) - min(sizes) <= 1
 
 
 def test_kernels_work_where_no_cache_can_be_written(small_package):

@@ -3,38 +3,88 @@
 What is already compiled, for this CPU and from these sources, is left as it is.
 """
 
+import argparse
 import importlib
 import pkgutil
 import re
+import subprocess
+import sys
 import time
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 
 from numba.core.sigutils import normalize_signature
 
 from .. import kernels
-from ._jit import KERNELS
+from ._jit import KERNELS, get_num_threads
 
 TYPES = ("float32", "float64")
+MOST = 4  # processes: each takes up to 1 GB of memory
 
 
-def build(say=print):
-    """Compile what is not compiled yet, and tell `say`, a function of a line, what was done."""
+def build(say=print, share=0, shares=1):
+    """Compile what is not compiled yet, and tell `say`, a function of a line, about each kernel.
+
+    share, shares  do the share of that number, from 0, of so many. Default: all.
+
+    Returns how many were compiled. Raises RuntimeError, with its name, for one that cannot be.
+    """
     load_all()
-    start, built = time.perf_counter(), 0
-    for dispatcher, prototype in KERNELS:
+    built = 0
+    for dispatcher, prototype in divided(KERNELS, shares)[share]:
+        name = f"{dispatcher.__module__}.{dispatcher.__qualname__}"
         for kind in TYPES:
             begin = time.perf_counter()
             before = compilations()
-            # Of a tuple, which is what a call compiles for: Numba's cache keeps what it is given.
-            dispatcher.compile(arguments_of(prototype, kind))
+            try:
+                # Of a tuple, as a call compiles for: the cache keeps the types as they are given.
+                dispatcher.compile(arguments_of(prototype, kind))
+            except Exception as error:
+                raise RuntimeError(f"{name} {kind} cannot be compiled: {error}") from error
             if compilations() > before:
                 built += 1
-                name = f"{dispatcher.__module__}.{dispatcher.__qualname__}"
                 say(f"{name} {kind}: {time.perf_counter() - begin:.2f} s")
-    total = len(TYPES) * len(KERNELS)
-    say(
-        f"{built} of {total} kernels compiled in {time.perf_counter() - start:.1f} s, "
-        f"{total - built} were up to date"
-    )
+    return built
+
+
+def divided(registered, shares):
+    """Kernels in so many lists of about as much work, those of one file of Numba's cache together.
+
+    Kernels that one factory makes share that file, its index. Two processes that write to it at a
+    time could give two kernels the same number, and so lose one.
+    """
+    by_index = defaultdict(list)
+    for pair in registered:
+        code = pair[0].py_func.__code__
+        by_index[code.co_filename, code.co_firstlineno].append(pair)
+    lists = [[] for _ in range(shares)]
+    for kernels_of_one in sorted(by_index.values(), key=len, reverse=True):
+        min(lists, key=len).extend(kernels_of_one)
+    return lists
+
+
+def build_together(processes, say=print):
+    """As `build`, in so many processes. Raises RuntimeError when one of them fails."""
+
+    def one(share):
+        command = [sys.executable, "-m", __spec__.name, "--share", str(share), str(processes)]
+        count = 0
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            for line in process.stdout:
+                say(line.rstrip())
+                count += 1
+        return count, process.returncode
+
+    with ThreadPoolExecutor(processes) as pool:
+        results = list(pool.map(one, range(processes)))
+    for share, (_, code) in enumerate(results):
+        if code != 0:
+            why = f"was ended by signal {-code}, maybe for want of memory" if code < 0 else "failed"
+            raise RuntimeError(
+                f"building kernels: process {share + 1} of {processes} {why}; "
+                "python -m engine.kernels.build --processes 1 goes on with what is missing"
+            )
+    return sum(count for count, _ in results)
 
 
 def pending():
@@ -76,5 +126,30 @@ def _count(statistic):
     return sum(sum(getattr(kernel.stats, statistic).values()) for kernel, _ in KERNELS)
 
 
+def main():
+    """Build all kernels, or a share of them, and say what was done."""
+    parser = argparse.ArgumentParser(prog="python -m engine.kernels.build", description=__doc__)
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=min(get_num_threads(), MOST),
+        help="default: one for each CPU that may be used, %(default)s here",
+    )
+    parser.add_argument("--share", type=int, nargs=2, help=argparse.SUPPRESS)  # of build_together
+    options = parser.parse_args()
+    if options.share is not None:
+        build(lambda line: print(line, flush=True), *options.share)
+        return
+    start = time.perf_counter()
+    one = options.processes <= 1
+    built = build() if one else build_together(options.processes)
+    load_all()
+    total = len(TYPES) * len(KERNELS)
+    print(
+        f"{built} of {total} kernels compiled in {time.perf_counter() - start:.1f} s, "
+        f"{total - built} were up to date"
+    )
+
+
 if __name__ == "__main__":
-    build()
+    main()
