@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.benchmarks import contestants, publish, report, step
+from tests.benchmarks import chart, contestants, publish, report, step
 from tests.benchmarks.__main__ import PARTS, parser
 
 MACHINE = {"cpu": "a CPU", "target": "its name", "cores": 2, "python": "3", "blas": "a BLAS"}
@@ -58,8 +58,30 @@ def test_the_table_goes_between_the_marks(tmp_path):
 
 def test_a_chart_is_drawn(tmp_path):
     pytest.importorskip("matplotlib", reason="it draws the chart")
-    publish.chart(tmp_path / "chart.png", MACHINE, rows())
+    steps = [
+        report.Row("training step, 2 threads", "A sgd batch 1", 1e-3, {"x": 2e-3, "y": 4e-3}),
+        report.Row("training step, 2 threads", "A sgd batch 32", 4e-3, {"x": 2e-3}),
+        report.Row("training step, 2 threads", "B sgd batch 1", 1e-3, {"y": 1e-3}),
+        report.Row("start", "kernels", 3, unit="kernels"),
+    ]
+    figure = chart.figure_of(MACHINE, steps)
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["1", "32", "1"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0.25", "0.5", "1", "2"]
+    rows_of = axes.get_yticks()
+    marks = {points.get_label(): points.get_offsets().tolist() for points in axes.collections}
+    for peer, expected in {
+        "x": [(0.5, rows_of[0]), (2, rows_of[1])],
+        "y": [(0.25, rows_of[0]), (1, rows_of[2])],
+    }.items():
+        np.testing.assert_allclose(marks[peer], expected, atol=0.2)
+    said = [text.get_text() for text in [*axes.texts, *figure.texts]]
+    assert {"A\nsgd", "B\nsgd"} <= set(said)
+    assert any(text.startswith("a CPU (its name), 2 cores") for text in said)
+    chart.draw(tmp_path / "chart.png", MACHINE, steps)
     assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(ValueError, match="draws the part `step`, which was not measured"):
+        chart.draw(tmp_path / "chart.png", MACHINE, steps[-1:])
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])

@@ -40,7 +40,9 @@ def parser():
     result.add_argument("--turns", type=int, default=6, help="of each (default: %(default)s)")
     result.add_argument("--json", metavar="FILE", help="write what was measured")
     result.add_argument("--chart", metavar="FILE", help="draw it (PNG or SVG; needs matplotlib)")
-    result.add_argument("--readme", metavar="FILE", help="rewrite the performance table in it")
+    result.add_argument(
+        "--readme", metavar="FILE", nargs="+", help="rewrite the performance table in it"
+    )
     result.add_argument("--load", metavar="FILE", help="measure nothing: take this JSON")
     return result
 
@@ -55,7 +57,7 @@ def main():
     if unknown:
         arguments.error(f"no part {', '.join(unknown)}: there are {', '.join(PARTS)}")
 
-    from . import machine, publish, report
+    from . import chart, machine, publish, report
 
     if options.load:
         described, rows = report.load(options.load)
@@ -71,9 +73,9 @@ def main():
     if options.json:
         report.save(options.json, described, rows)
     if options.chart:
-        publish.chart(options.chart, described, rows)
-    if options.readme:
-        publish.rewrite(options.readme, described, rows)
+        chart.draw(options.chart, described, rows)
+    for path in options.readme or ():
+        publish.rewrite(path, described, rows)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""The table of the README and the chart, made from what was measured."""
+"""The table of the README, made from what was measured."""
 
 from collections import defaultdict
 from pathlib import Path
 
+from .machine import PACKAGES
 from .report import shown, summary
 
 BEGIN, END = "<!-- performance -->", "<!-- /performance -->"
@@ -47,11 +48,7 @@ def markdown(machine, rows):
 
 
 def _machine(machine):
-    versions = [
-        f"{name} {machine[name]}"
-        for name in ("numpy", "numba", "torch", "jax", "keras", "tensorflow", "tensorflow-cpu")
-        if name in machine
-    ]
+    versions = [f"{name} {machine[name]}" for name in PACKAGES if name in machine]
     return (
         f"{machine['cpu']} ({machine['target']}), {machine['cores']} cores, Python "
         f"{machine['python']}; {', '.join(versions)}; NumPy's BLAS: {machine['blas']}. A ratio is "
@@ -77,32 +74,3 @@ def _mean(name, rows):
     parts = [row.work / row.ours / row.limit for row in rows if row.work and row.limit]
     best = f"{max(parts):.0%}" if parts else ""
     return f"| {name} | {len(compared)} | {mean:.2f} | {worst.ratio:.2f} ({worst.case}) | {best} |"
-
-
-def chart(path, machine, rows):
-    """Draw the training steps: bars of each library's time over ours. Needs matplotlib."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ImportError("--chart needs matplotlib: pip install matplotlib") from None
-    rows = [row for row in rows if row.group.startswith(STEPS) and row.peers]
-    if not rows:
-        raise ValueError("--chart draws the part `step`, which was not measured")
-    peers = list(dict.fromkeys(peer for row in rows for peer in row.peers))
-    figure = Figure(figsize=(10, 0.9 + 0.28 * len(rows) * (len(peers) + 1) / 4))
-    axes = figure.subplots()
-    height = 0.8 / (len(peers) + 1)
-    for place, peer in enumerate(["hotgrad", *peers]):
-        lengths = [
-            1 if peer == "hotgrad" else row.peers.get(peer, float("nan")) / row.ours for row in rows
-        ]
-        positions = [i + place * height for i in range(len(rows))]
-        axes.barh(positions, lengths, height, label=peer)
-    axes.set_yticks([i + 0.4 for i in range(len(rows))], [row.case for row in rows])
-    axes.axvline(1, color="black", linewidth=0.8)
-    axes.invert_yaxis()
-    axes.set_xscale("log")
-    axes.set_xlabel("time of a training step, hotgrad = 1 (shorter is faster)")
-    axes.set_title(f"{machine['cpu']}, {machine['cores']} cores", fontsize=10)
-    axes.legend(fontsize=8)
-    figure.savefig(path, dpi=120, bbox_inches="tight")
