@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .recorder import ROWS, AnomalyError, Node
+from .recorder import ROWS, AnomalyError, Node, anomalies
 
 # Frames in these files are ours; a line outside of them is the user's.
 _OURS = (str(Path(__file__).parent), str(Path(__file__).parent.parent / "nn"), "<row", "<backward")
@@ -30,9 +30,11 @@ def detect_anomaly():
     for row, scope in ROWS:
         scope.update(forward=_checked(row.name, scope["forward"]), Node=_LocatedNode, new=_located)
         scope["together"] = None  # the formulas instead, whose operations can be told apart
+    anomalies.append(None)
     try:
         yield
     finally:
+        anomalies.pop()
         for scope, entries in before:
             scope.update(entries)
 

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from .recorder import AnomalyError, cast, pauses, state, sum_to
+from .recorder import AnomalyError, anomalies, cast, pauses, state, sum_to
 from .tensor import Tensor, to_array, wrap
 
 
@@ -117,6 +117,15 @@ def register_hook(tensor, hook):
     number = max(hooks, default=0) + 1
     hooks[number] = hook
     return lambda: hooks.pop(number, None) and None
+
+
+def is_watched(leaves):
+    """Whether a backward to these nodes is more than their gradients: a hook, or one that is not
+    to be recorded, or in which anomalies are looked for.
+    """
+    if anomalies or (pauses and not state.recording):
+        return True
+    return bool(_hooks) and any(leaf in _hooks for leaf in leaves)
 
 
 def _hooked(node, g):

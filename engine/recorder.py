@@ -53,6 +53,7 @@ class State(threading.local):
 
 state = State()
 pauses = []  # as long as it is empty no thread has changed its state: cheaper to look at
+anomalies = []  # not empty while they are looked for, see `engine.anomaly`
 next_order = count(step=-1).__next__
 
 ROWS = []  # (row, scope of its functions) of every row that was defined

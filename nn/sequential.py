@@ -51,6 +51,22 @@ class Sequential(Model, Layer):
             flat += layer.flat_layers() if isinstance(layer, Sequential) else [layer]
         return flat
 
+    def plain_layers(self):
+        """As `flat_layers`, if to call them in turn is all that a call does.
+
+        None where a hook, or a method of a subclass, does more.
+        """
+        kind, flat = type(self), []
+        is_own = kind.forward is Sequential.forward and kind.__call__ is Sequential.__call__
+        if not is_own or self._forward_hooks is not None:
+            return None
+        for layer in self.layers:
+            inner = layer.plain_layers() if isinstance(layer, Sequential) else [layer]
+            if inner is None:
+                return None
+            flat += inner
+        return flat
+
     def build(self, input_shape):
         if not self.layers:
             raise ValueError("Sequential: the model has no layers")

@@ -6,6 +6,7 @@ import numpy as np
 
 from . import config, data, losses, metrics, optimizers, pairing, weights
 from .callbacks import checked
+from .chain import Chain
 from .checks import count_of
 from .diagnostics import Diagnostics
 from .first_batch import FirstBatch
@@ -18,6 +19,7 @@ class Model(Module):
 
     _loss = None  # set by compile, as are _optimizer and _metrics
     _given = None  # to compile
+    _chain = None  # the shorter way through a step, where there is one
     _first_batch = None  # looks at the first batch of data, before it is used
     loss_choice = None  # a sentence: which loss was chosen for "auto", and why
     _regularized = None  # whether there is a regularizer; None: to be found out
@@ -64,7 +66,7 @@ class Model(Module):
         self._metrics = _resolve(metrics, loss)
         self._loss, self._optimizer, self._regularized = loss, optimizer, None
         self._given = _Given(optimizer=optimizer, **given)
-        self._first_batch = FirstBatch(strict)
+        self._first_batch, self._chain = FirstBatch(strict), Chain()
         self.loss_choice = None
 
     def _paired(self, loss, strict):
@@ -238,10 +240,20 @@ class Model(Module):
     def _train_step(self, x, y, weight=None, index=0, on_gradients=()):
         if not self.training:
             self.train()
-        outputs = self(self._as_input(x))
-        first = self._first_batch
+        x, first, done = self._as_input(x), self._first_batch, None
         if first.waits:
-            first.look(self, x, y, outputs)
+            self._chain = Chain()
+        elif weight is None and not on_gradients:
+            done = self._chain.step(self, x, y)
+        loss, outputs = done or self._step_by_step(x, y, weight, index, on_gradients)
+        if first.watches:
+            first.watch(self, loss)
+        return loss, y, outputs
+
+    def _step_by_step(self, x, y, weight, index, on_gradients):
+        outputs = self(x)
+        if self._first_batch.waits:
+            self._first_batch.look(self, x, y, outputs)
         if self._optimizer.parameters is None:
             self._optimizer.bind(self)
             self._regularized = None
@@ -251,9 +263,7 @@ class Model(Module):
             call(index)
         self._optimizer.step()
         self._optimizer.zero_grad()
-        if first.watches:
-            first.watch(self, loss)
-        return loss, y, outputs
+        return loss, outputs
 
     def _loss_of(self, y, outputs, weight):
         if weight is None:
@@ -325,6 +335,10 @@ class Model(Module):
         if self._first_batch.waits:
             self._first_batch.look(self, x, y, outputs)
         return self._loss_of(y, outputs, weight), y, outputs
+
+    def plain_layers(self):
+        """The layers, if to call them in turn is all that a call does; None when it is not."""
+        return
 
     def is_wide(self):
         """Whether some of the weights are float64."""

@@ -28,7 +28,7 @@ CHUNK = 64  # vectors in a chunk: 4 KiB of each array
 PARALLEL = 1 << 15
 
 # Columns of the table, which has a row for each target and a last one for the end.
-START, SIZE, GROUP, TARGET, SOURCE, SLOTS = range(6)
+START, SIZE, GROUP, SOURCE, TARGET, SLOTS = range(6)
 
 # The first entries of `objects`; then follow those of target and source, for each row.
 HEADER, TYPE, DTYPE, NONE, PAIRS = range(5)
@@ -53,9 +53,37 @@ def peek(typingctx, address):
     return types.int64(types.int64), codegen
 
 
+def _emit_array(context, builder, like, address, lengths):
+    array = context.make_array(like)(context, builder)
+    itemsize = ir.Constant(ir.IntType(64), like.dtype.bitwidth // 8)
+    strides = [itemsize]
+    for length in reversed(lengths[1:]):
+        strides.insert(0, builder.mul(length, strides[0]))
+    context.populate_array(
+        array,
+        data=builder.inttoptr(address, array.data.type),
+        shape=lengths,
+        strides=strides,
+        itemsize=itemsize,
+        meminfo=None,
+    )
+    return array._getvalue()
+
+
+@intrinsic
+def array_at(typingctx, like, address, shape):
+    """The C-contiguous array of that shape at an address, typed as `like`."""
+
+    def codegen(context, builder, signature, args):
+        lengths = cgutils.unpack_tuple(builder, args[2])
+        return _emit_array(context, builder, like, args[1], lengths)
+
+    return like(like, types.int64, shape), codegen
+
+
 @intrinsic(prefer_literal=True)
 def arrays_at(typingctx, like, count, table, row):
-    """The target, the source and the slots of a row, `count` arrays (a literal) typed as `like`."""
+    """The target and the slots of a row, `count` arrays (a literal) typed as `like`."""
     result = types.UniTuple(like, count.literal_value)
 
     def codegen(context, builder, signature, args):
@@ -66,22 +94,18 @@ def arrays_at(typingctx, like, count, table, row):
         def cell(column):
             return builder.load(builder.gep(cells, [ir.Constant(ir.IntType(64), column)]))
 
-        arrays = []
-        for column in range(TARGET, TARGET + count.literal_value):
-            array = context.make_array(like)(context, builder)
-            step = ir.Constant(ir.IntType(64), like.dtype.bitwidth // 8)
-            context.populate_array(
-                array,
-                data=builder.inttoptr(cell(column), array.data.type),
-                shape=[cell(SIZE)],
-                strides=[step],
-                itemsize=step,
-                meminfo=None,
-            )
-            arrays.append(array._getvalue())
+        arrays = [
+            _emit_array(context, builder, like, cell(column), [cell(SIZE)])
+            for column in range(TARGET, TARGET + count.literal_value)
+        ]
         return context.make_tuple(builder, result, arrays)
 
     return result(like, count, table, types.int64), codegen
+
+
+@inner
+def source_at(like, table, row):
+    return array_at(like, table[row, SOURCE], (table[row, SIZE],))
 
 
 @inner

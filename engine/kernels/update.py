@@ -18,7 +18,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from ._jit import inner, kernel
-from .bundle import CHUNK, GROUP, SIZE, START, arrays_at, collect, part_of
+from .bundle import CHUNK, GROUP, SIZE, START, arrays_at, collect, part_of, source_at
 from .vmath import (
     Lanes,
     LanesType,
@@ -48,7 +48,7 @@ class Rule:
     def __init__(self, formula, slots):
         self.formula, self.slots = formula, slots
         self.numbers = len(inspect.signature(formula).parameters) - 2 - len(slots)
-        self.kernel = _mover(formula.__name__, 2 + len(slots))
+        self.kernel = _mover(formula.__name__, 1 + len(slots))
 
 
 def rule(*slots):
@@ -65,8 +65,11 @@ def rule(*slots):
 
 
 @intrinsic(prefer_literal=True)
-def move_block(typingctx, name, arrays, at, count, scale, numbers):
-    """One vector of each array, from `at` on, as the rule (its name is a literal) has it."""
+def move_block(typingctx, name, arrays, source, at, count, scale, numbers):
+    """One vector of each array, from `at` on, as the rule (its name is a literal) has it.
+
+    arrays  the target and the slots; `source` is the vector of the gradient
+    """
 
     def codegen(context, builder, signature, args):
         lanes_type = LanesType(arrays.dtype.dtype)
@@ -77,20 +80,21 @@ def move_block(typingctx, name, arrays, at, count, scale, numbers):
 
         operands = cgutils.unpack_tuple(builder, args[1])
         nothing = context.get_constant(types.float64, 0.0)
-        target, source, *slots = (
-            Lanes(builder, emit_load(context, builder, arrays.dtype, array, *args[2:4], nothing))
+        target, *slots = (
+            Lanes(builder, emit_load(context, builder, arrays.dtype, array, *args[3:5], nothing))
             for array in operands
         )
-        decay, limit, *rest = (fill(v) for v in cgutils.unpack_tuple(builder, args[5]))
-        source = minimum(limit, maximum(-limit, (source * fill(args[4])).rounded()))
+        decay, limit, *rest = (fill(v) for v in cgutils.unpack_tuple(builder, args[6]))
+        gradient = (Lanes(builder, args[2]) * fill(args[5])).rounded()
+        gradient = minimum(limit, maximum(-limit, gradient))
         target = (target * decay).rounded()
-        results = rule.formula(target, source, *slots, *rest[: rule.numbers])
-        for place, result in zip((0, *range(2, len(operands))), results):
-            emit_store(context, builder, arrays.dtype, operands[place], *args[2:4], result.value)
+        results = rule.formula(target, gradient, *slots, *rest[: rule.numbers])
+        for array, result in zip(operands, results):
+            emit_store(context, builder, arrays.dtype, array, *args[3:5], result.value)
         return context.get_dummy_value()
 
-    signature = types.void(name, arrays, types.int64, types.int64, types.float64, numbers)
-    return signature, codegen
+    integers = types.int64, types.int64
+    return types.void(name, arrays, source, *integers, types.float64, numbers), codegen
 
 
 @inner
@@ -98,11 +102,12 @@ def move_chunks(name, count, like, table, rates, scales, low, high):
     for row in range(table.shape[0] - 1):
         begin, end = part_of(like, table, row, low, high)
         if begin < end:
-            arrays = arrays_at(like, count, table, row)
+            arrays, source = arrays_at(like, count, table, row), source_at(like, table, row)
             of = rates[table[row, GROUP]]
             numbers = (of[0], of[1], of[2], of[3], of[4], of[5], of[6], of[7])
             for at in range(begin, end, lanes(like)):
-                move_block(name, arrays, at, end - at, scales[row], numbers)
+                gradient = load(source, at, end - at, 0.0)
+                move_block(name, arrays, gradient, at, end - at, scales[row], numbers)
 
 
 def _mover(name, count):
@@ -235,7 +240,7 @@ def square_chunks(like, table, parts, low, high):
     for row in range(table.shape[0] - 1):
         begin, end = part_of(like, table, row, low, high)
         for start in range(begin, end, chunk):
-            source = arrays_at(like, 2, table, row)[1]
+            source = source_at(like, table, row)
             total = one_hot(like, -1)
             for at in range(start, min(start + chunk, end), lanes(like)):
                 total = compute("plus_square", total, load(source, at, end - at, 0.0))

@@ -226,6 +226,29 @@ class Optimizer:
 
     def _update(self, work):
         # `work` has for each share the parameters and gradients, as arrays
+        rates = self.rates()
+        if self.gradient_accumulation_steps or self.clipnorm or self.global_clipnorm:
+            self._set_scales(work)
+        for share, arrays in work:
+            update.move(share.bundle, self._rule, arrays, rates, share.scales)
+        self.moved()
+
+    def fused_share(self, rules):
+        """The Share of all parameters, for a kernel that moves each as soon as it has its gradient.
+
+        rules  the rules that the kernel knows
+
+        None where a step is more than that: where it needs all gradients first, or several Shares.
+        """
+        if self.gradient_accumulation_steps or self.clipnorm or self.global_clipnorm:
+            return None
+        if type(self).step is not Optimizer.step:
+            return None
+        is_one = self.parameters is not None and len(self._shares) == 1
+        return self._shares[0] if is_one and self._rule in rules else None
+
+    def rates(self):
+        """The numbers of the next update, (kinds of parameters, `update.WIDTH`) of float64."""
         for row, (group, decays) in enumerate(self._rows):
             rate = self._learning_rate if group.learning_rate is None else group.learning_rate
             rate = self._now(rate)
@@ -233,10 +256,10 @@ class Optimizer:
             kept = 1 - rate * decay if decay and decays else 1.0
             numbers = kept, self.clipvalue or math.inf, *self.numbers(rate)
             self._rates[row, : len(numbers)] = numbers
-        if self.gradient_accumulation_steps or self.clipnorm or self.global_clipnorm:
-            self._set_scales(work)
-        for share, arrays in work:
-            update.move(share.bundle, self._rule, arrays, self._rates, share.scales)
+        return self._rates
+
+    def moved(self):
+        """Every parameter has moved: the update is counted, and the averages follow."""
         self.iterations += 1
         if self.use_ema:
             self._follow()

@@ -1,0 +1,395 @@
+"""A step of training a chain of dense layers in one call: forward, loss, backward and update.
+
+Kernel by kernel, Python comes between two of them, and what one has written the next reads again
+from memory; of a step on few examples these two are the most part. Here one call goes through all
+layers, by a table of where their arrays lie. The gradient of the weights is not kept: a strip of
+it, which the cache holds, moves its weights at once, just after they were read for the gradient of
+the layer's input.
+
+A call is a row of stages: a forward for each layer, the loss, a backward for each layer. In a stage
+the threads share out the columns or rows of what it writes; the next one begins when all are done.
+Each number is the result of the same operations in the same order as in the kernels that do one
+thing each, so that the bits are the same.
+"""
+
+import numpy as np
+from numba import prange
+
+from ._jit import get_num_threads, inner, kernel, launch, plain
+from .bundle import GROUP, SLOTS, array_at
+from .columns import sum_columns
+from .elementwise import binary_cross_entropy, binary_cross_entropy_grad
+from .gemm import (
+    A_TRANSPOSED,
+    B_TRANSPOSED,
+    COLUMNS,
+    DEPTH,
+    DOTS,
+    DOTS_LONG,
+    LONG,
+    PACK,
+    PARALLEL,
+    RELU,
+    TURN,
+    block,
+    cut,
+    dot_block,
+    dots,
+    turn,
+)
+from .simd import tile_rows
+from .softmax import do_rows
+from .update import move_block
+from .vmath import VECTOR_BYTES, compute, formula, lanes, load, store
+
+LOSSES = "sparse", "dense", "binary"  # cross-entropies, from logits
+RULES = {"sgd": 0, "adam": 2}  # that a chain can be moved by, with the number of their slots
+
+# Columns of the table, which has a row for each layer. Kernel and bias have four each: the address
+# of the elements, the row of the rates, and the addresses of the slots.
+INPUTS, OUTPUTS, FORM, OUT, KERNEL = range(5)
+BIAS, WIDTH = KERNEL + 4, KERNEL + 8
+ADDRESS, RATES, FIRST, SECOND = range(4)
+
+# Of the plan: which rule and loss, and the addresses of what is used again in each step.
+RULE, LOSS, SLOPES, LOSS_VALUES, SEEDS, GRADIENTS, TURNED, SUMS, PLAN = 0, 1, 2, 4, 5, 6, 7, 8, 9
+
+STRIP = 1 << 14  # elements of a strip of gradients: 64 KiB of float32, which the second cache holds
+STRIP_OF_ONE = 1 << 12  # of weights, for one example: what the first cache holds
+MOST_ROWS = 8  # of a register tile on any CPU
+WHOLE = 200  # from so many examples on, gradients are packed and made in one strip
+WEIGHTS = 1 << 16  # elements of a kernel from which on threads pay, however few the examples are
+
+
+@formula
+def outer(x, y):
+    return x * y + x.like(0.0)  # as a product of matrices adds up, from 0
+
+
+formula(binary_cross_entropy.__wrapped__)
+formula(binary_cross_entropy_grad.__wrapped__)
+
+# ------------------------------------------------------------------------------------ kernel
+
+
+@inner
+def bytes_of(like, elements):
+    return elements * VECTOR_BYTES // lanes(like)
+
+
+@inner
+def input_of(layers, layer, x):
+    """What a layer takes: the output of the one before."""
+    if layer == 0:
+        return x
+    return array_at(x, layers[layer - 1, OUT], (x.shape[0], layers[layer, INPUTS]))
+
+
+@inner
+def share_of(scratch, part, parts):
+    return scratch[scratch.size // parts * part : scratch.size // parts * (part + 1)]
+
+
+@inner
+def forward(layers, layer, x, scratch, part, parts):
+    """A share of a layer's output: as in `gemm`, of the rows where packing pays, or the columns."""
+    m, inputs, outputs = x.shape[0], layers[layer, INPUTS], layers[layer, OUTPUTS]
+    a = input_of(layers, layer, x)
+    out = array_at(x, layers[layer, OUT], (m, outputs))
+    weights = array_at(x, layers[layer, KERNEL], (inputs, outputs))
+    bias = array_at(scratch, layers[layer, BIAS], (outputs,))
+    if outputs == 1 and inputs >= LONG:
+        top, bottom = cut(m, 4, part, parts)
+        dots(a, weights.reshape(-1), out.reshape(-1), top, bottom)
+        for i in range(top, bottom):
+            total = out[i, 0] + bias[0]
+            out[i, 0] = 0 if layers[layer, FORM] == RELU and total < 0 else total
+        return
+    operands = a, weights, bias, out, layers[layer, FORM]
+    own = share_of(scratch, part, parts) if m >= PACK else scratch[:0]
+    if m >= PACK * parts or outputs < 2 * lanes(bias) * parts:
+        top, bottom = cut(m, tile_rows(), part, parts)
+        block(operands, own, top, bottom, 0, outputs)
+    else:
+        left, right = cut(outputs, lanes(bias), part, parts)
+        block(operands, own, 0, m, left, right)
+
+
+@inner
+def loss_rows(plan, x, logits, labels, targets, slope, low, high):
+    """The losses of the rows from low to high, and their gradients in respect of the logits."""
+    m, n = logits.shape
+    size = m * n if plan[LOSS] == 2 else m
+    flat, flat_slope = logits.reshape(-1), slope.reshape(-1)
+    values = array_at(flat, plan[LOSS_VALUES], (size,))
+    seeds = array_at(flat, plan[SEEDS], (size,))
+    t = targets.reshape(-1)
+    if plan[LOSS] == 0:
+        do_rows("cross_entropy_rows", seeds, flat, labels, values, n, low, high)
+        do_rows("cross_entropy_grad_rows", seeds, flat, labels, flat_slope, n, low, high)
+    elif plan[LOSS] == 1:
+        do_rows("cross_entropy_rows", seeds, flat, t, values, n, low, high)
+        do_rows("cross_entropy_grad_rows", seeds, flat, t, flat_slope, n, low, high)
+    else:
+        for at in range(low * n, high * n, lanes(flat)):
+            rest = high * n - at
+            z, target = load(flat, at, rest, 0.0), load(t, at, rest, 0.0)
+            seed = load(seeds, at, rest, 0.0)
+            store(values, at, rest, compute("binary_cross_entropy", z, target))
+            slopes = compute("binary_cross_entropy_grad", seed, z, target)
+            store(flat_slope, at, rest, slopes)
+
+
+@inner
+def input_slope(g, weights, slope, turned, scratch, top, bottom):
+    """The columns from top to bottom of the gradient of a layer's input.
+
+    Each way is the one that `gemm.matmul` takes for the same product.
+    """
+    m, outputs = g.shape
+    nothing = scratch[:0]
+    if m == 1 and outputs >= LONG:
+        dots(weights, g.reshape(-1), slope.reshape(-1), top, bottom)
+    elif m <= DOTS and outputs >= DOTS_LONG:
+        dot_block(g, weights, slope, 0, m, top, bottom)
+    elif m <= TURN:
+        block((weights, g, nothing, turned, B_TRANSPOSED), scratch, top, bottom, 0, m)
+        turn(turned, slope, top, bottom)
+    else:
+        block((g, weights, nothing, slope, B_TRANSPOSED), scratch, 0, m, top, bottom)
+
+
+@inner
+def mask(a, slope, top, bottom):
+    """Set those columns of the gradient to 0 where what relu made of them, `a`, is not positive."""
+    flat, flat_a, n = slope.reshape(-1), a.reshape(-1), slope.shape[1]
+    for i in range(slope.shape[0]):
+        for j in range(top, bottom, lanes(flat)):
+            at, rest = i * n + j, bottom - j
+            passed = compute("passed", load(flat, at, rest, 0.0), load(flat_a, at, rest, 0.0))
+            store(flat, at, rest, passed)
+
+
+@inner
+def numbers_of(cells, rates):
+    of = rates[cells[RATES]]
+    return of[0], of[1], of[2], of[3], of[4], of[5], of[6], of[7]
+
+
+@inner
+def move(rule, cells, rates, source, start, size):
+    """Move `size` parameters, of which `start` are before, by their gradients."""
+    numbers = numbers_of(cells, rates)
+    at = bytes_of(source, start)
+    target = array_at(source, cells[ADDRESS] + at, (size,))
+    if rule == 0:
+        for i in range(0, size, lanes(source)):
+            gradient = load(source, i, size - i, 0.0)
+            move_block("sgd", (target,), gradient, i, size - i, 1.0, numbers)
+    else:
+        mean = array_at(source, cells[FIRST] + at, (size,))
+        variance = array_at(source, cells[SECOND] + at, (size,))
+        for i in range(0, size, lanes(source)):
+            gradient = load(source, i, size - i, 0.0)
+            move_block("adam", (target, mean, variance), gradient, i, size - i, 1.0, numbers)
+
+
+@inner
+def move_by_one(rule, cells, rates, x, g, top, bottom):
+    """Move the rows from top to bottom by the gradient of one example, the products of x and g."""
+    numbers = numbers_of(cells, rates)
+    n = g.size
+    for i in range(top, bottom):
+        at = bytes_of(g, i * n)
+        target = array_at(g, cells[ADDRESS] + at, (n,))
+        if rule == 0:
+            for j in range(0, n, lanes(g)):
+                gradient = compute("outer", load(g, j, n - j, 0.0), x[i])
+                move_block("sgd", (target,), gradient, j, n - j, 1.0, numbers)
+        else:
+            mean = array_at(g, cells[FIRST] + at, (n,))
+            variance = array_at(g, cells[SECOND] + at, (n,))
+            for j in range(0, n, lanes(g)):
+                gradient = compute("outer", load(g, j, n - j, 0.0), x[i])
+                move_block("adam", (target, mean, variance), gradient, j, n - j, 1.0, numbers)
+
+
+@inner
+def backward(layers, layer, plan, x, scratch, rates, part, parts):
+    """For a share of a layer's inputs the gradient, and then the update of the weights they have.
+
+    Few examples leave time for nothing but reading the weights: then both are done strip by strip.
+    """
+    m, inputs, outputs = x.shape[0], layers[layer, INPUTS], layers[layer, OUTPUTS]
+    a, g = input_of(layers, layer, x), array_at(x, plan[SLOPES + layer % 2], (m, outputs))
+    nothing, own = scratch[:0], share_of(scratch, part, parts)
+    weights = array_at(x, layers[layer, KERNEL], (inputs, outputs))
+    slope = array_at(x, plan[SLOPES + (layer + 1) % 2], (m, inputs))
+    turned = array_at(x, plan[TURNED], (inputs, m))
+    has_slope = layer > 0
+    move_bias(layers, layer, plan, g, nothing, rates, part, parts)
+    top, bottom = cut(inputs, tile_rows(), part, parts)
+    if has_slope and m > DOTS:
+        input_slope(g, weights, slope, turned, own, top, bottom)
+    height = max(1, (STRIP_OF_ONE if m == 1 else STRIP) // (outputs * tile_rows())) * tile_rows()
+    gradients = plan[GRADIENTS] + bytes_of(scratch, part * height * outputs)
+    if m >= WHOLE:
+        height = max(1, bottom - top)
+        gradients = plan[GRADIENTS] + bytes_of(scratch, top * outputs)
+    cells = layers[layer, KERNEL:BIAS]
+    for i in range(top, bottom, height):
+        end = min(i + height, bottom)
+        if has_slope and m <= DOTS:
+            input_slope(g, weights, slope, turned, own, i, end)
+        if m == 1:
+            move_by_one(plan[RULE], cells, rates, a.reshape(-1), g.reshape(-1), i, end)
+            continue
+        # The strip as the part of a whole gradient that the product writes
+        whole = array_at(x, gradients - bytes_of(scratch, i * outputs), (inputs, outputs))
+        operands = a, g, nothing, whole, A_TRANSPOSED
+        block(operands, own if m >= WHOLE else nothing, i, end, 0, outputs)
+        source = array_at(scratch, gradients, ((end - i) * outputs,))
+        move(plan[RULE], cells, rates, source, i * outputs, (end - i) * outputs)
+    if has_slope and layers[layer - 1, FORM] == RELU:
+        mask(a, slope, top, bottom)
+
+
+@inner
+def move_bias(layers, layer, plan, g, nothing, rates, part, parts):
+    outputs = g.shape[1]
+    left, right = cut(outputs, lanes(nothing), part, parts)
+    sums = array_at(nothing, plan[SUMS], (outputs,))
+    sum_columns(g, g[:0], g[:0], sums, left, right)
+    source = array_at(nothing, plan[SUMS] + bytes_of(nothing, left), (right - left,))
+    move(plan[RULE], layers[layer, BIAS:WIDTH], rates, source, left, right - left)
+
+
+@inner
+def do_stage(stage, operands, part, parts):
+    scratch, layers, plan, x, labels, targets, rates = operands
+    count, m = layers.shape[0], x.shape[0]
+    if stage < count:
+        forward(layers, stage, x, scratch, part, parts)
+    elif stage == count:
+        outputs = layers[count - 1, OUTPUTS]
+        logits = array_at(x, layers[count - 1, OUT], (m, outputs))
+        slope = array_at(x, plan[SLOPES + (count - 1) % 2], (m, outputs))
+        low, high = m * part // parts, m * (part + 1) // parts
+        loss_rows(plan, x, logits, labels, targets, slope, low, high)
+    else:
+        backward(layers, 2 * count - stage, plan, x, scratch, rates, part, parts)
+
+
+@inner
+def is_worth_threads(stage, layers, m):
+    count = layers.shape[0]
+    layer = stage if stage < count else 2 * count - stage
+    if stage == count:
+        return m * layers[count - 1, OUTPUTS] >= PARALLEL // 16
+    size = layers[layer, INPUTS] * layers[layer, OUTPUTS]
+    return m * size >= PARALLEL or size >= WEIGHTS
+
+
+@kernel(
+    "int64(T[::1], int64[:, ::1], int64[::1], T[:, ::1], int64[::1], T[:, ::1], "
+    "float64[:, ::1], int64)"
+)
+def chain_step(scratch, layers, plan, x, labels, targets, rates, threads):
+    """Returns -1, or the first row whose label is out of range; then nothing has been done."""
+    m, count = x.shape[0], layers.shape[0]
+    for row in range(labels.size):
+        if not 0 <= labels[row] < layers[count - 1, OUTPUTS]:
+            return row
+    operands = scratch, layers, plan, x, labels, targets, rates
+    for stage in range(2 * count + 1):
+        if threads == 1 or not is_worth_threads(stage, layers, m):
+            do_stage(stage, operands, 0, 1)
+        else:
+            for t in prange(threads):
+                do_stage(stage, operands, t, threads)
+    return -1
+
+
+# -------------------------------------------------------------------------------- from Python
+
+
+class Plan:
+    """A chain of dense layers as the kernel takes it, and the arrays that every step uses again.
+
+    layers  for each (form, kernel, its row, bias, its row): 0 or RELU; C-contiguous arrays (inputs,
+            outputs) and (outputs,) of one dtype; and of each the row in the table of a Bundle,
+            which has its slots
+    loss    one of LOSSES
+    rule    one of RULES
+
+    The arrays must outlive the plan. No kernel has a single row.
+    """
+
+    def __init__(self, layers, loss, rule):
+        self.dtype = layers[0][1].dtype
+        self._sizes = [weights.shape for _, weights, *_ in layers]
+        self._is_binary = loss == "binary"
+        self._table = np.zeros((len(layers), WIDTH), np.int64)
+        for row, (form, weights, of_weights, bias, of_bias) in zip(self._table, layers):
+            row[:OUT] = *weights.shape, form
+            for start, array, of in ((KERNEL, weights, of_weights), (BIAS, bias, of_bias)):
+                slots = of[SLOTS : SLOTS + RULES[rule]]
+                row[start : start + FIRST] = array.ctypes.data, of[GROUP]
+                row[start + FIRST : start + FIRST + len(slots)] = slots
+        self._plan = np.zeros(PLAN, np.int64)
+        self._plan[:SLOPES] = list(RULES).index(rule), LOSSES.index(loss)
+        self._no_labels = np.empty(0, np.int64)
+        self._no_targets = np.empty((0, 0), self.dtype)
+        self._room = self._threads = self._count = 0
+
+    def run(self, x, labels, targets, rates):
+        """A step on a batch. Returns -1, or the first row whose label is out of range.
+
+        x        (m, inputs) of the dtype of the plan
+        labels   (m,) of int64, or None, then
+        targets  (m, outputs) of the dtype of the plan
+        rates    as in `update.move`
+
+        After it `logits` (m, outputs) and `losses`, (m,) or for "binary" (m, outputs), are those of
+        the batch; the next step overwrites them.
+        """
+        count, threads = len(x), get_num_threads()
+        if count > self._room or threads > self._threads:
+            self._make_room(max(count, self._room), max(threads, self._threads))
+        if count != self._count:
+            self._set_count(count)
+        labels = self._no_labels if labels is None else plain(labels)
+        targets = self._no_targets if targets is None else plain(targets)
+        arrays = plain(x), labels, targets, rates
+        return launch(chain_step, self._scratch, self._table, self._plan, *arrays)
+
+    def _make_room(self, count, threads):
+        inputs, outputs = zip(*self._sizes)
+        widest, units = max(*inputs, *outputs), outputs[-1]
+        lanes = VECTOR_BYTES // self.dtype.itemsize
+        packed = min(max(widest, TURN), COLUMNS) + lanes
+        strips = threads * max(STRIP, MOST_ROWS * max(outputs))
+        whole = max(i * o for i, o in self._sizes) if count >= WHOLE else 0
+        self._outs = [np.empty(count * size, self.dtype) for size in outputs]
+        self._scratch = np.empty(threads * DEPTH * packed, self.dtype)
+        self._values, self._seeds = np.empty((2, count * units), self.dtype)
+        self._kept = [  # by the plan alone
+            np.empty(count * max(outputs[::2]), self.dtype),
+            np.empty(count * max(outputs[1::2], default=0), self.dtype),
+            self._values,
+            self._seeds,
+            np.empty(max(strips, whole), self.dtype),
+            np.empty(max(inputs) * min(count, TURN), self.dtype),
+            np.empty(max(outputs), self.dtype),
+        ]
+        self._table[:, OUT] = [out.ctypes.data for out in self._outs]
+        self._plan[SLOPES:] = [array.ctypes.data for array in self._kept]
+        self._room, self._threads, self._count = count, threads, 0
+
+    def _set_count(self, count):
+        units = self._sizes[-1][1]
+        size = count * units if self._is_binary else count
+        self._seeds[:size] = np.ones(1, self.dtype) / size
+        self.logits = self._outs[-1][: count * units].reshape(count, units)
+        self.losses = self._values[:size].reshape(self.logits.shape if self._is_binary else count)
+        self._count = count
