@@ -15,6 +15,7 @@ from numba import prange
 
 from . import exponentials, normal, vmath
 from ._jit import inner, kernel, launch, plain
+from .strips import WIDE
 from .vmath import FORMULAS, compute, lanes, load_each, share, store
 
 # ---------------------------------------------------------------------------------- loops
@@ -109,8 +110,13 @@ def _with_number(row, count):
 
 @inner
 def each_block(name, inputs, number, out, low, high):
-    for at in range(low, high, lanes(out)):
-        store(out, at, high - at, compute(name, load_each(inputs, at, high - at), number))
+    """Strips as long as they are whole, then vectors."""
+    strip = WIDE * lanes(out)
+    rest = high - (high - low) % strip
+    for at in range(low, rest, strip):
+        store(out, at, strip, compute(name, load_each(WIDE, inputs, at, strip), number))
+    for at in range(rest, high, lanes(out)):
+        store(out, at, high - at, compute(name, load_each(1, inputs, at, high - at), number))
 
 
 # --------------------------------------------------------------------------------- functions

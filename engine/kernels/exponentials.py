@@ -49,54 +49,44 @@ def _digits(x):
     return {32: (23, 127), 64: (52, 1023)}[x.width]
 
 
-def nearest_integer(x):
-    """rint(x) for |x| below 2^21, by a sum that pushes the fraction out; nan stays nan."""
-    push = 1.5 * 2.0 ** _digits(x)[0]
-    return (x + push) - push
+def _reduced(x, bias):
+    """n, r as head + tail, and n + bias in the lowest bits of integers.
 
-
-def power_of_two(n):
-    """2^n, for n an integer as a float, with a normal result.
-
-    The sum leaves n + bias in the lowest bits of the fraction; the shift makes it the exponent.
+    The sum pushes the fraction of x / ln 2 out and leaves the rest in its lowest bits. The head is
+    exact: n times the first part of ln 2 is.
     """
-    fraction, bias = _digits(n)
-    return ((n + (1.5 * 2.0**fraction + bias)).bits() << fraction).floats()
-
-
-def _reduced(x):
-    # n, and head + tail = r with a head that is exact: n times the first part of ln 2 is
     high, low = LN2_PARTS[x.dtype]
-    n = nearest_integer(x * (1 / math.log(2)))
-    return n, x - n * high, n * -low
+    push = 1.5 * 2.0 ** _digits(x)[0] + bias
+    pushed = x * (1 / math.log(2)) + push
+    n = pushed - push
+    return x - n * high, n * -low, pushed.bits()
 
 
-def _exp_parts(x, rest=None):
-    # exp(x + rest) = (1 + p) 2^n. `rest` is what x has lost in rounding; where there is one, r is
-    # not rounded either.
-    n, head, tail = _reduced(x)
-    if rest is None:
-        r = head + tail
-        return r * r * polynomial(r, EXP_COEFFICIENTS[x.dtype]) + r, n
-    tail = tail + rest
+def _power_of_two(biased):
+    """2^n of integers in whose lowest bits is n plus the bias of an exponent."""
+    return (biased << _digits(biased)[0]).floats()
+
+
+def _exp_less_one(x, head, tail):
     r = head + tail
-    return (r * r * polynomial(r, EXP_COEFFICIENTS[x.dtype]) + tail) + head, n
+    return r * r * polynomial(r, EXP_COEFFICIENTS[x.dtype]) + r
 
 
 @formula
 def exp(x):
     lowest, highest = EXP_RANGE[x.dtype]
-    p, n = _exp_parts(minimum(x.like(highest), maximum(x.like(lowest), x)))
-    half = nearest_integer(n * 0.5)  # two factors: 2^n alone may be denormal or infinite
-    return (1.0 + p) * power_of_two(half) * power_of_two(n - half)
+    x = minimum(x.like(highest), maximum(x.like(lowest), x))
+    head, tail, biased = _reduced(x, 2 * _digits(x)[1])
+    half = biased >> 1  # two factors: 2^n alone may be denormal or infinite
+    scales = _power_of_two(half), _power_of_two(biased - half)
+    return (1.0 + _exp_less_one(x, head, tail)) * scales[0] * scales[1]
 
 
 @formula
 def exp_of_negative(x):
     """exp(x) for x <= 0 (or nan), where one factor and a constant do."""
-    p, n = _exp_parts(maximum(x.like(EXP_RANGE[x.dtype][0]), x))
-    headroom = 2 * _digits(x)[0]
-    return (1.0 + p) * power_of_two(n + headroom) * 2.0**-headroom
+    p, scale, unit = _raised_parts(maximum(x.like(EXP_RANGE[x.dtype][0]), x))
+    return (1.0 + p) * scale * unit
 
 
 def raised_exp(x, rest=None):
@@ -104,12 +94,23 @@ def raised_exp(x, rest=None):
 
     So a product of a factor and the exponential is rounded once, also where the exponential alone
     would be denormal and have few digits. x is at least RAISED_LOWEST. `rest` is what x has lost in
-    rounding.
+    rounding; where there is one, r is not rounded either.
     """
-    p, n = _exp_parts(x, rest)
-    headroom = 2 * _digits(x)[0]
-    scale = power_of_two(n + headroom)
-    return lambda factor: (factor * p + factor) * scale, 2.0**-headroom
+    p, scale, unit = _raised_parts(x, rest)
+    return lambda factor: (factor * p + factor) * scale, unit
+
+
+def _raised_parts(x, rest=None):
+    # exp(x + rest) = (1 + p) scale unit
+    fraction, bias = _digits(x)
+    head, tail, biased = _reduced(x, bias + 2 * fraction)
+    if rest is None:
+        p = _exp_less_one(x, head, tail)
+    else:
+        tail = tail + rest
+        r = head + tail
+        p = (r * r * polynomial(r, EXP_COEFFICIENTS[x.dtype]) + tail) + head
+    return p, _power_of_two(biased), 2.0 ** (-2 * fraction)
 
 
 @formula
@@ -123,10 +124,10 @@ def tanh(x):
 
 def _expm1(x):
     # exp(x) - 1 for |x| up to 60, to the last digits of a tiny x
-    n, head, tail = _reduced(x)
+    head, tail, biased = _reduced(x, _digits(x)[1])
     r = head + tail
     tail = r * r * polynomial(r, EXP_COEFFICIENTS[x.dtype]) + tail
-    scale = power_of_two(n)
+    scale = _power_of_two(biased)
     return (scale * head + (scale - 1.0)) + scale * tail
 
 

@@ -21,7 +21,7 @@ from numba import prange
 from numba.extending import overload
 
 from ._jit import inner, kernel, launch, plain
-from .strips import WIDE, each, load_strip, store_strip, strip_total, zero_strip
+from .strips import WIDE, each, load_strip, strip_total, zero_strip
 from .vmath import compute, first, formula, lanes, load, maximum, store
 
 # Elements from which on threads pay.
@@ -154,7 +154,7 @@ def normalized_rows(g, x, w, b, out, centred, epsilon, low, high):
             x_strip = load_strip(WIDE, x, at + i, wide, 0.0)
             w_strip = load_strip(WIDE, w, i, wide, 0.0)
             strips = x_strip, w_strip, load_strip(WIDE, b, i, wide, 0.0)
-            store_strip(out, at + i, wide, each("normalized", strips, constants))
+            store(out, at + i, wide, each("normalized", strips, constants))
         for i in range(whole, n, size):
             x_block, w_block = load(x, at + i, n - i, 0.0), load(w, i, n - i, 0.0)
             block = compute("normalized", x_block, w_block, load(b, i, n - i, 0.0), constants)
@@ -186,13 +186,13 @@ def slope_of(vectors, g, x, w, parts, out, at, to, i, count, statistics, constan
     g_strip = load_strip(vectors, g, at + i, count, 0.0)
     z = each("standard", (load_strip(vectors, x, at + i, count, 0.0),), statistics)
     strips = g_strip, z, load_strip(vectors, w, i, count, 0.0)
-    store_strip(out, at + i, count, each("slope", strips, constants))
+    store(out, at + i, count, each("slope", strips, constants))
     if parts.size > 0:
         sums = load_strip(vectors, parts, to + i, count, 0.0)
-        store_strip(parts, to + i, count, each("add", (sums, g_strip), ()))
+        store(parts, to + i, count, each("add", (sums, g_strip), ()))
         to += w.size
         sums = load_strip(vectors, parts, to + i, count, 0.0)
-        store_strip(parts, to + i, count, each("product_sum", (sums, g_strip, z), ()))
+        store(parts, to + i, count, each("product_sum", (sums, g_strip, z), ()))
 
 
 def do_rows(name, g, x, w, b, out, centred, epsilon, low, high): ...
@@ -265,7 +265,7 @@ def statistics_strip(vectors, g, x, w, b, statistics, parts, chunk, j, count, ep
         m = each("add", (m, load_strip(vectors, x, row * k + j, count, 0.0)), ())
     m = each("ratio", (m,), (near,))
     if chunk == 0:
-        store_strip(statistics, j, count, m)
+        store(statistics, j, count, m)
     rows, total = rows_of(chunk, x, k), zero_strip(vectors, x)
     for row in rows:
         block = load_strip(vectors, x, row * k + j, count, 0.0)
@@ -274,8 +274,8 @@ def statistics_strip(vectors, g, x, w, b, statistics, parts, chunk, j, count, ep
     for row in rows:
         block = load_strip(vectors, x, row * k + j, count, 0.0)
         total = each("square_sum", (total, block, block, block, m, r), ())
-    store_strip(parts, 2 * chunk * k + j, count, r)
-    store_strip(parts, (2 * chunk + 1) * k + j, count, total)
+    store(parts, 2 * chunk * k + j, count, r)
+    store(parts, (2 * chunk + 1) * k + j, count, total)
 
 
 @strip_function
@@ -286,7 +286,7 @@ def normalized_strip(vectors, g, x, w, b, statistics, out, chunk, j, count, epsi
     for row in rows_of(chunk, x, k):
         block = load_strip(vectors, x, row * k + j, count, 0.0)
         block = each("normalized", (block, scale, offset, m, r, s), ())
-        store_strip(out, row * k + j, count, block)
+        store(out, row * k + j, count, block)
 
 
 @strip_function
@@ -300,8 +300,8 @@ def sums_strip(vectors, g, x, w, b, statistics, parts, chunk, j, count, epsilon)
         g_sum = each("add", (g_sum, block), ())
         z = each("standard", (load_strip(vectors, x, row * k + j, count, 0.0), m, r, s), ())
         total = each("product_sum", (total, block, z), ())
-    store_strip(parts, 2 * chunk * k + j, count, g_sum)
-    store_strip(parts, (2 * chunk + 1) * k + j, count, total)
+    store(parts, 2 * chunk * k + j, count, g_sum)
+    store(parts, (2 * chunk + 1) * k + j, count, total)
 
 
 @strip_function
@@ -316,7 +316,7 @@ def slope_strip(vectors, g, x, w, means, statistics, out, chunk, j, count, epsil
         at = row * k + j
         block = load_strip(vectors, g, at, count, 0.0)
         blocks = block, load_strip(vectors, x, at, count, 0.0), factor, m, r, g_mean, bend
-        store_strip(out, at, count, each("column_slope", blocks, ()))
+        store(out, at, count, each("column_slope", blocks, ()))
 
 
 def do_strip(name, vectors, g, x, w, b, statistics, out, chunk, j, count, epsilon): ...

@@ -13,6 +13,8 @@ silently widen float32 code), and no instruction has the flags of the kernel tha
 a reordered reduction of an argument, or a reordered compensation, is a wrong digit.
 
 A vector has 64 bytes on every CPU, the widest there is; LLVM splits it for narrower registers.
+Several together are a strip, one LLVM vector of so many times as many lanes: the instructions for
+its vectors alternate, so that none waits for the result of the one before it.
 """
 
 import functools
@@ -32,6 +34,7 @@ VECTOR_BYTES = 64
 NO_FLAGS, NO_DIVISION_FLAGS = ("arcp",), ("contract",)
 
 FLOATS = {32: ir.FloatType(), 64: ir.DoubleType()}
+WIDTHS = {kind: width for width, kind in FLOATS.items()}
 
 
 # ------------------------------------------------------------- what formulas calculate with
@@ -46,7 +49,7 @@ class Lanes:
         element = value.type.element
         self.count = value.type.count
         self.is_float = not isinstance(element, ir.IntType)
-        self.width = VECTOR_BYTES * 8 // self.count
+        self.width = element.width if not self.is_float else WIDTHS[element]
         self.dtype = np.dtype(f"f{self.width // 8}").type
 
     def like(self, other):
@@ -260,12 +263,12 @@ def all_maximum(x):
 
 
 class LanesType(types.Type):
-    """Numba's type of a vector: what `load` returns and `compute` and `store` take."""
+    """Numba's type of so many vectors: what `load` returns and `compute` and `store` take."""
 
-    def __init__(self, dtype):
-        super().__init__(name=f"Lanes({dtype})")
+    def __init__(self, dtype, vectors=1):
+        super().__init__(name=f"Lanes({dtype}, {vectors})")
         self.dtype = dtype
-        self.count = VECTOR_BYTES * 8 // dtype.bitwidth
+        self.count = vectors * VECTOR_BYTES * 8 // dtype.bitwidth
 
 
 @register_model(LanesType)
@@ -310,7 +313,7 @@ def masked(builder, action, vector, arguments):
         ir.FunctionType(
             vector if action == "load" else ir.VoidType(), [value.type for value in arguments]
         ),
-        f"llvm.masked.{action}.v{vector.count}f{VECTOR_BYTES * 8 // vector.count}.p0",
+        f"llvm.masked.{action}.v{vector.count}f{WIDTHS[vector.element]}.p0",
     )
     return builder.call(function, arguments)
 
@@ -337,8 +340,8 @@ def one_hot(typingctx, array, position):
     return lanes_type(array, types.int64), codegen
 
 
-def emit_load(context, builder, array_type, array, at, count, fill):
-    lanes_type = LanesType(array_type.dtype)
+def emit_load(context, builder, array_type, array, at, count, fill, vectors=1):
+    lanes_type = LanesType(array_type.dtype, vectors)
     vector = context.get_value_type(lanes_type)
     align = ir.Constant(ir.IntType(32), array_type.dtype.bitwidth // 8)
     pointer = _address(context, builder, array_type, array, at, vector)
@@ -368,20 +371,21 @@ def load(typingctx, array, at, count, fill):
     return LanesType(array.dtype)(array, types.int64, types.int64, types.float64), codegen
 
 
-@intrinsic
-def load_each(typingctx, arrays, at, count):
-    """A tuple of the vectors at one place of several arrays, filled up with 0."""
-    result = types.Tuple([LanesType(array.dtype) for array in arrays])
+@intrinsic(prefer_literal=True)
+def load_each(typingctx, vectors, arrays, at, count):
+    """A tuple of so many vectors (a literal) at one place of several arrays, filled up with 0."""
+    vectors_type, vectors = vectors, vectors.literal_value
+    result = types.Tuple([LanesType(array.dtype, vectors) for array in arrays])
 
     def codegen(context, builder, signature, args):
         zero = ir.Constant(ir.DoubleType(), 0.0)
         blocks = [
-            emit_load(context, builder, array_type, array, *args[1:], zero)
-            for array_type, array in zip(arrays, cgutils.unpack_tuple(builder, args[0]))
+            emit_load(context, builder, array_type, array, *args[2:], zero, vectors)
+            for array_type, array in zip(arrays, cgutils.unpack_tuple(builder, args[1]))
         ]
         return context.make_tuple(builder, result, blocks)
 
-    return result(arrays, types.int64, types.int64), codegen
+    return result(vectors_type, arrays, types.int64, types.int64), codegen
 
 
 def emit_store(context, builder, array_type, array, at, count, value):
