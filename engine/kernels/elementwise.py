@@ -129,6 +129,12 @@ erf = unary(normal.erf)
 
 
 @binary
+def log_plus(x, y):
+    """log(x) + y, and y where that is not finite."""
+    return (exponentials.log(x) + y).where(vmath.absolute(y) < math.inf, y)
+
+
+@binary
 def sigmoid_grad(g, out):
     return g * (out * (1.0 - out))
 

@@ -3,7 +3,8 @@
 Every function takes a C-contiguous array of float32 or float64 that is not empty, and the axes
 that go, as `plan_of` describes them. A long n is cut into chunks whose length depends on the
 shape alone; each chunk is one piece of work for some thread, and what comes of the chunks is
-reduced once more. So the bits do not depend on the number of threads.
+reduced once more. So the bits do not depend on the number of threads. Results are of the shape
+that is asked for, or (groups * inner,).
 
 A sum goes over blocks of 64 vectors in four chains, and over the blocks with what each addition
 has lost in rounding (Neumaier 1974): chains are short, so its error is below that of NumPy's
@@ -18,7 +19,7 @@ from numba.extending import overload
 
 from ._jit import inner, kernel, launch, plain
 from .exponentials import exp_of_negative
-from .vmath import FORMULAS, compute, first, formula, lanes, load, store
+from .vmath import FORMULAS, absolute, compute, first, formula, lanes, load, store
 
 BLOCK = 64  # vectors
 # Of a row, the elements of a chunk; where columns are reduced, those of a chunk of rows.
@@ -43,7 +44,13 @@ def squared_distance(x, c):
 
 @formula
 def exp_of_distance(x, c):
-    return exp_of_negative(x - c)
+    """exp(x - c), and exp(x) where c is not finite, which need not be right."""
+    return exp_of_negative(x - c.where(absolute(c) < math.inf, 0.0))
+
+
+@formula
+def share(x, parts):
+    return x / parts
 
 
 @formula
@@ -164,14 +171,14 @@ def _column_part(term, combine):
 PARTS = {}  # what is done with the pieces of work from `low` to `high`, by name
 
 
-def do_parts(name, x, centre, out, n, width, chunk, low, high): ...
+def do_parts(name, x, centre, out, n, width, chunk, divisor, low, high): ...
 
 
 @overload(do_parts, prefer_literal=True)
-def _do_parts(name, x, centre, out, n, width, chunk, low, high):
+def _do_parts(name, x, centre, out, n, width, chunk, divisor, low, high):
     function = PARTS[name.literal_value]
-    return lambda name, x, centre, out, n, width, chunk, low, high: function(
-        x, centre, out, n, width, chunk, low, high
+    return lambda name, x, centre, out, n, width, chunk, divisor, low, high: function(
+        x, centre, out, n, width, chunk, divisor, low, high
     )
 
 
@@ -181,7 +188,7 @@ def _parts(term, combine, lost_by, fold, neutral):
     fill = 0.0 if is_centre else neutral
 
     @inner
-    def parts(x, centre, out, n, width, chunk, low, high):
+    def parts(x, centre, out, n, width, chunk, divisor, low, high):
         chunks = (n + chunk - 1) // chunk
         for item in range(low, high):
             group, start = item // chunks, item % chunks * chunk
@@ -192,6 +199,9 @@ def _parts(term, combine, lost_by, fold, neutral):
                 out[item] = row_part(x, c, c if is_centre else fill, at, at + rows)
             else:
                 column_part(x, centre, out, at, item * width, group * width, rows, width)
+        for at in range(low * width, high * width if divisor != 1.0 else 0, lanes(out)):
+            rest = high * width - at
+            store(out, at, rest, compute("share", load(out, at, rest, 0.0), divisor))
 
     return parts
 
@@ -199,21 +209,22 @@ def _parts(term, combine, lost_by, fold, neutral):
 def _reduction(name, *formulas):
     """The kernel of one reduction: out (groups, chunks, inner) of x (groups, n, inner).
 
-    `centre` (groups, inner) is the number c of the formulas. These are the term, what combines two,
+    `centre` (groups, inner) is the number c of the formulas. In the end all is divided by
+    `divisor`. The formulas are the term, what combines two,
     what that loses, what combines the lanes, and what is put where a row has ended, None for c.
     The kernel knows them by name: Numba's cache takes a function in a closure for a new one.
     """
     PARTS[name] = _parts(*formulas)
 
-    @kernel("void(T[::1], T[::1], T[::1], int64, int64, int64, int64)")
-    def loop(x, centre, out, n, width, chunk, threads):
+    @kernel("void(T[::1], T[::1], T[::1], int64, int64, int64, float64, int64)")
+    def loop(x, centre, out, n, width, chunk, divisor, threads):
         items = out.size // width
         if threads == 1:
-            do_parts(name, x, centre, out, n, width, chunk, 0, items)
+            do_parts(name, x, centre, out, n, width, chunk, divisor, 0, items)
         else:
             for t in prange(threads):
                 low, high = items * t // threads, items * (t + 1) // threads
-                do_parts(name, x, centre, out, n, width, chunk, low, high)
+                do_parts(name, x, centre, out, n, width, chunk, divisor, low, high)
 
     return loop
 
@@ -243,42 +254,48 @@ def plan_of(shape, axes):
     return groups, n, width, max(64, CHUNK // width)
 
 
-def _run(loop, again, x, centre, plan, parallel=PARALLEL):
+def _run(loop, again, x, centre, plan, shape, divisor=1.0, parallel=PARALLEL):
     groups, n, width, chunk = plan
     chunks = -(-n // chunk)
-    out = np.empty(groups * chunks * width, x.dtype)
+    if chunks > 1:
+        parts = np.empty(groups * chunks * width, x.dtype)
+        launch(loop, x, centre, parts, n, width, chunk, 1.0)
+        return _run(again, again, parts, parts, (groups, chunks, width, chunks), shape, divisor)
+    out = np.empty(groups * width if shape is None else shape, x.dtype)
     if x.size < parallel:
-        loop(x, centre, out, n, width, chunk, 1)
+        loop(x, centre, out.ravel(), n, width, chunk, divisor, 1)
     else:
-        launch(loop, x, centre, out, n, width, chunk)
-    if chunks == 1:
-        return out
-    return _run(again, again, out, out, (groups, chunks, width, chunks))
+        launch(loop, x, centre, out.ravel(), n, width, chunk, divisor)
+    return out
 
 
-def total(x, plan):
-    """The sums, (groups * inner,)."""
+def total(x, plan, shape=None, divisor=1.0):
+    """The sums, divided by `divisor`."""
     x = plain(x).ravel()
-    return _run(sum_kernel, sum_kernel, x, x, plan)
+    return _run(sum_kernel, sum_kernel, x, x, plan, shape, float(divisor))
 
 
-def greatest(x, plan):
+def greatest(x, plan, shape=None):
     """The greatest elements; nan where there is one."""
     x = plain(x).ravel()
-    return _run(max_kernel, max_kernel, x, x, plan)
+    return _run(max_kernel, max_kernel, x, x, plan, shape)
 
 
-def least(x, plan):
+def least(x, plan, shape=None):
     """The least elements; nan where there is one."""
     x = plain(x).ravel()
-    return _run(min_kernel, min_kernel, x, x, plan)
+    return _run(min_kernel, min_kernel, x, x, plan, shape)
 
 
-def sum_of_squares(x, centre, plan):
-    """The sums of (x - centre)^2, with `centre` (groups * inner,)."""
-    return _run(squares_kernel, sum_kernel, plain(x).ravel(), centre, plan)
+def sum_of_squares(x, centre, plan, shape=None, divisor=1.0):
+    """The sums of (x - centre)^2, divided by `divisor`; `centre` (groups * inner,)."""
+    x = plain(x).ravel()
+    return _run(squares_kernel, sum_kernel, x, centre, plan, shape, float(divisor))
 
 
-def sum_of_exp(x, peak, plan):
-    """The sums of exp(x - peak), with a finite `peak` (groups * inner,) that no x exceeds."""
-    return _run(exp_kernel, sum_kernel, plain(x).ravel(), peak, plan, PARALLEL_EXP)
+def sum_of_exp(x, peak, plan, shape=None):
+    """The sums of exp(x - peak), with a `peak` (groups * inner,) that no x exceeds.
+
+    Where the peak is not finite, the sum means nothing.
+    """
+    return _run(exp_kernel, sum_kernel, plain(x).ravel(), peak, plan, shape, 1.0, PARALLEL_EXP)

@@ -81,24 +81,18 @@ def sum(x, axis=None, keepdims=False):
     plan, left, kept = _plan(x, axis)
     if plan is None:
         return np.sum(x, axis=axis, keepdims=keepdims)
-    return sums.total(x, plan).reshape(kept if keepdims else left)
+    return sums.total(x, plan, kept if keepdims else left)
 
 
 @op(lambda g, shape, axis: divide(spread(g, shape, axis), _count(shape, axis)))
 def mean(x, axis=None, keepdims=False):
     """The arithmetic mean. ValueError where there are no elements to take it of."""
+    plan, left, kept = _plan(x, axis)
+    if plan is not None:
+        return sums.total(x, plan, kept if keepdims else left, plan[1])
     if _count(x.shape, axis) == 0:
         raise ValueError("there is no mean of no elements")
-    plan, left, kept = _plan(x, axis)
-    if plan is None:
-        return np.mean(x, axis=axis, keepdims=keepdims)
-    return _mean(x, plan).reshape(kept if keepdims else left)
-
-
-def _mean(x, plan):
-    out = sums.total(x, plan)
-    out /= plan[1]
-    return out
+    return np.mean(x, axis=axis, keepdims=keepdims)
 
 
 @op(lambda g, x, axis, correction: _variance_grad(g, x, axis, correction))
@@ -111,15 +105,14 @@ def var(x, axis=None, correction=0.0, keepdims=False):
 
 
 def _variance(x, axis, correction, keepdims):
-    n = _count(x.shape, axis)
+    plan, left, kept = _plan(x, axis)
+    n = _count(x.shape, axis) if plan is None else plan[1]
     if n <= correction:
         raise ValueError(f"expected more than {correction} elements to take it of")
-    plan, left, kept = _plan(x, axis)
     if plan is None:
         return np.var(x, axis=axis, ddof=correction, keepdims=keepdims)
-    out = sums.sum_of_squares(x, _mean(x, plan), plan)
-    out /= n - correction
-    return out.reshape(kept if keepdims else left)
+    means = sums.total(x, plan, None, n)
+    return sums.sum_of_squares(x, means, plan, kept if keepdims else left, n - correction)
 
 
 @op(lambda g, x, out, axis, correction: _variance_grad(_half_by(g, out), x, axis, correction))
@@ -195,21 +188,14 @@ def logsumexp(x, axis=None, keepdims=False):
     x = real(x)
     plan, left, kept = _plan(x, axis)
     if plan is not None:
-        return _logsumexp(x, plan).reshape(kept if keepdims else left)
+        peak = sums.greatest(x, plan)
+        out = kernels.log_plus(sums.sum_of_exp(x, peak, plan), peak)
+        return out.reshape(kept if keepdims else left)
     peak = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
     shift = np.where(np.isfinite(peak), peak, 0)
     total = np.sum(exp_minus(x, shift), axis=axis, keepdims=True)
     out = kernels.log(np.asarray(total)) + shift
     return out if keepdims else np.squeeze(out, axes_of(x.ndim, axis))
-
-
-def _logsumexp(x, plan):
-    peak = sums.greatest(x, plan)
-    finite = np.isfinite(peak)
-    if finite.all():
-        return kernels.log(sums.sum_of_exp(x, peak, plan)) + peak
-    shift = np.where(finite, peak, 0)
-    return np.where(finite, kernels.log(sums.sum_of_exp(x, shift, plan)) + shift, peak)
 
 
 def _weighted(g, x, out, axis):
@@ -242,7 +228,7 @@ def max(x, axis=None, keepdims=False):
     plan, left, kept = _plan(x, axis)
     if plan is None:
         return np.max(x, axis=axis, keepdims=keepdims)
-    return sums.greatest(x, plan).reshape(kept if keepdims else left)
+    return sums.greatest(x, plan, kept if keepdims else left)
 
 
 @op(lambda g, x, out, axis: _share_of(g, x, out, axis))
@@ -251,7 +237,7 @@ def min(x, axis=None, keepdims=False):
     plan, left, kept = _plan(x, axis)
     if plan is None:
         return np.min(x, axis=axis, keepdims=keepdims)
-    return sums.least(x, plan).reshape(kept if keepdims else left)
+    return sums.least(x, plan, kept if keepdims else left)
 
 
 @op(None)
