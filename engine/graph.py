@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from .kernels.memory import Block
 from .recorder import AnomalyError, anomalies, cast, pauses, state, sum_to
 from .tensor import Tensor, to_array, wrap
 
@@ -283,7 +284,8 @@ def _leading_to(wanted, roots):
 
 
 def _is_view(part):
-    return (part.data if type(part) is Tensor else part).base is not None
+    base = (part.data if type(part) is Tensor else part).base
+    return base is not None and type(base) is not Block
 
 
 def _copied(part):

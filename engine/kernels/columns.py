@@ -4,6 +4,7 @@ import numpy as np
 from numba import prange
 
 from ._jit import inner, kernel, launch, plain
+from .memory import empty_like
 from .vmath import compute, formula, lanes, load, store
 
 PARALLEL = 1 << 16  # elements from which on threads pay
@@ -57,7 +58,7 @@ def sums_of(g, out=None):
     """
     g = plain(g)
     sums = np.empty(g.shape[1], g.dtype)
-    out, slope = (g[:0], g[:0]) if out is None else (plain(out), np.empty(g.shape, g.dtype))
+    out, slope = (g[:0], g[:0]) if out is None else (plain(out), empty_like(g))
     if g.size < PARALLEL:
         column_sums(g, out, slope, sums, 1)
     else:

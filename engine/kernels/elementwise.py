@@ -15,6 +15,7 @@ from numba import prange
 
 from . import exponentials, normal, vmath
 from ._jit import inner, kernel, launch, plain
+from .memory import empty_like
 from .strips import WIDE
 from .vmath import FORMULAS, compute, lanes, load_each, share, store
 
@@ -40,10 +41,11 @@ def unary(row):
 
     def function(x, number=0.0):
         x = plain(x)
-        out = np.empty(x.shape, x.dtype)
         if x.size < PARALLEL:
+            out = np.empty(x.shape, x.dtype)
             loop(x.ravel(), out.ravel(), number, 1)
         else:
+            out = empty_like(x)
             launch(loop, x.ravel(), out.ravel(), number)
         return out
 
@@ -65,10 +67,11 @@ def binary(row):
 
     def function(x, y, number=0.0):
         x, y = plain(x), plain(y)
-        out = np.empty(x.shape, x.dtype)
         if x.size < PARALLEL:
+            out = np.empty(x.shape, x.dtype)
             loop(x.ravel(), y.ravel(), out.ravel(), number, 1)
         else:
+            out = empty_like(x)
             launch(loop, x.ravel(), y.ravel(), out.ravel(), number)
         return out
 
@@ -90,10 +93,11 @@ def ternary(row):
 
     def function(x, y, z):
         x, y, z = plain(x), plain(y), plain(z)
-        out = np.empty(x.shape, x.dtype)
         if x.size < PARALLEL:
+            out = np.empty(x.shape, x.dtype)
             loop(x.ravel(), y.ravel(), z.ravel(), out.ravel(), 1)
         else:
+            out = empty_like(x)
             launch(loop, x.ravel(), y.ravel(), z.ravel(), out.ravel())
         return out
 

@@ -21,6 +21,7 @@ from numba import prange
 from numba.extending import overload
 
 from ._jit import inner, kernel, launch, plain
+from .memory import empty_like
 from .strips import WIDE, each, load_strip, strip_total, zero_strip
 from .vmath import compute, first, formula, lanes, load, maximum, store
 
@@ -426,7 +427,7 @@ def _chunks(x):
 
 def rows(x, scale, offset, epsilon, centred):
     """Each row brought to mean 0 (where `centred`) and mean square 1; times scale, plus offset."""
-    x, out = plain(x), np.empty(x.shape, x.dtype)
+    x, out = plain(x), empty_like(x)
     scale, offset = _weights(x, scale, offset)
     _run(normalized_rows_kernel, x, x, x, scale, offset, out, centred, epsilon)
     return out
@@ -438,7 +439,7 @@ def rows_grad(g, x, scale, epsilon, centred, sums=False):
     Without means where it is not `centred`. With `sums` a pair: that, and those of g and of g z
     over the rows, (2, n).
     """
-    g, x, out = plain(g), plain(x), np.empty(x.shape, x.dtype)
+    g, x, out = plain(g), plain(x), empty_like(x)
     scale = _weights(x, scale, scale)[0]
     parts = np.zeros((_chunks(x) if sums else 0, 2, x.shape[-1]), x.dtype)
     _run(slope_rows_kernel, x, g, x, scale, parts, out, centred, epsilon)
@@ -463,7 +464,7 @@ def columns_statistics(x):
 
 def columns(x, scale, offset, epsilon, statistics):
     """Each column brought to mean 0 and variance 1 by its statistics; times scale, plus offset."""
-    x, out = plain(x), np.empty(x.shape, x.dtype)
+    x, out = plain(x), empty_like(x)
     scale, offset = _weights(x, scale, offset)
     _run(normalized_columns_kernel, x, x, x, scale, offset, statistics, out, epsilon)
     return out
@@ -479,7 +480,7 @@ def columns_sums(g, x, epsilon, statistics):
 
 def columns_grad(g, x, scale, epsilon, statistics, sums):
     """s scale (g - mean(g) - z mean(g z)), from the `columns_sums` of g."""
-    g, x, out = plain(g), plain(x), np.empty(x.shape, x.dtype)
+    g, x, out = plain(g), plain(x), empty_like(x)
     scale = _weights(x, scale, scale)[0]
     if x.size > 0:
         means = sums / x.dtype.type(x.size // x.shape[-1])

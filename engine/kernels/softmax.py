@@ -21,6 +21,7 @@ from numba.extending import intrinsic, overload
 
 from ._jit import inner, kernel, launch, plain
 from .exponentials import exp_of_negative
+from .memory import empty_like
 from .simd import transposed
 from .vmath import (
     FORMULAS,
@@ -440,25 +441,25 @@ def _run(rows_kernel, g, x, y, out):
 def softmax(x):
     """exp(x) / sum(exp(x)) along the last axis."""
     x = plain(x)
-    return _run(softmax_kernel, x, x, x, np.empty(x.shape, x.dtype))
+    return _run(softmax_kernel, x, x, x, empty_like(x))
 
 
 def log_softmax(x):
     """log(softmax(x)) along the last axis."""
     x = plain(x)
-    return _run(log_softmax_kernel, x, x, x, np.empty(x.shape, x.dtype))
+    return _run(log_softmax_kernel, x, x, x, empty_like(x))
 
 
 def softmax_grad(g, out):
     """out (g - sum(g out)), from the softmax `out`."""
     g, out = plain(g), plain(out)
-    return _run(softmax_grad_kernel, g, out, out, np.empty(out.shape, out.dtype))
+    return _run(softmax_grad_kernel, g, out, out, empty_like(out))
 
 
 def log_softmax_grad(g, out):
     """g - exp(out) sum(g), from the log_softmax `out`."""
     g, out = plain(g), plain(out)
-    return _run(log_softmax_grad_kernel, g, out, out, np.empty(out.shape, out.dtype))
+    return _run(log_softmax_grad_kernel, g, out, out, empty_like(out))
 
 
 def sparse_cross_entropy(logits, labels):
@@ -479,10 +480,10 @@ def dense_cross_entropy(logits, targets):
 def sparse_cross_entropy_grad(g, logits, labels):
     """g (softmax(x) - one_hot(label)) of each row; g (n,), logits (n, k), labels (n,) of int64."""
     x = plain(logits)
-    return _run(sparse_grad_kernel, plain(g), x, plain(labels), np.empty(x.shape, x.dtype))
+    return _run(sparse_grad_kernel, plain(g), x, plain(labels), empty_like(x))
 
 
 def dense_cross_entropy_grad(g, logits, targets):
     """g (softmax(x) sum(t) - t) of each row; g (n,), logits x and targets t (n, k)."""
     x = plain(logits)
-    return _run(dense_grad_kernel, plain(g), x, plain(targets), np.empty(x.shape, x.dtype))
+    return _run(dense_grad_kernel, plain(g), x, plain(targets), empty_like(x))

@@ -1,0 +1,59 @@
+"""Memory for results: what a large array leaves behind, the next one gets.
+
+The C library maps a large block afresh whenever it is asked for one (engine/heap.py says from
+which size on), and the system has to clear every page of it: for relu of 40 MB that takes longer
+than relu. So the memory of a large result is kept when the array and all views of it are gone, and
+becomes that of the next result of about its size. Where none of what is kept fits, all of it is
+given back first, so that it does not add to the most memory that a program ever needs.
+"""
+
+import numpy as np
+
+from .vmath import VECTOR_BYTES
+
+LARGE = 32 << 20  # bytes; smaller blocks come from a heap that keeps what is freed
+KEPT = 256 << 20  # bytes that are kept at most
+SPARE = 8  # a block may be larger than what is asked for by one part in so many
+
+_kept = []  # the memory of arrays that are gone, as arrays of bytes
+
+
+class Block:
+    """What a large array says it is a view of: when nothing refers to it, its memory is kept."""
+
+    def __init__(self, memory, shape, dtype):
+        self.memory = memory
+        address = memory.__array_interface__["data"][0]
+        start = -address % VECTOR_BYTES  # vectors do not straddle cache lines then
+        self.__array_interface__ = {
+            "shape": shape,
+            "typestr": dtype.str,
+            "data": (address + start, False),
+            "version": 3,
+        }
+
+    def __del__(self, kept=_kept):
+        # Whenever it runs, and in whatever thread: each of these steps is atomic.
+        if sum([memory.size for memory in kept]) + self.memory.size <= KEPT:
+            kept.append(self.memory)
+
+
+def empty_like(x):
+    """An array of the shape and dtype of `x`, C-contiguous, with any contents."""
+    if x.nbytes < LARGE:
+        return np.empty(x.shape, x.dtype)
+    size = x.nbytes + VECTOR_BYTES
+    return np.asarray(Block(_memory(size), x.shape, x.dtype))
+
+
+def _memory(size):
+    unfit = []
+    while True:
+        try:
+            memory = _kept.pop()
+        except IndexError:
+            return np.empty(size, np.uint8)  # and what was unfit is given back
+        if size <= memory.size <= size + size // SPARE:
+            _kept.extend(unfit)
+            return memory
+        unfit.append(memory)

@@ -1,0 +1,111 @@
+"""Memory for large results: used again when nothing refers to it any more, and not before."""
+
+import gc
+import threading
+
+import numpy as np
+import pytest
+
+import engine
+from engine.kernels import elementwise, memory
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """What is large here: 1 MB; nothing is kept at first."""
+    monkeypatch.setattr(memory, "LARGE", 1 << 20)
+    memory._kept.clear()
+    yield
+    memory._kept.clear()
+
+
+def address(array):
+    return array.__array_interface__["data"][0]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_next_result_gets_the_memory_of_the_last(dtype):
+    x = np.linspace(-1, 1, 600_000).reshape(1000, 600).astype(dtype)
+    out = elementwise.relu(x)
+    first = address(out)
+    assert out.shape == x.shape and out.dtype == x.dtype and out.flags.carray
+    assert first % 64 == 0
+    np.testing.assert_array_equal(out, np.maximum(x, 0))
+    del out
+    out = elementwise.tanh(x)
+    assert address(out) == first
+    np.testing.assert_allclose(out, np.tanh(x), rtol=1e-6)
+
+
+def test_memory_that_a_view_still_shows_is_not_used_again():
+    x = np.ones((1000, 600), "float32")
+    view = elementwise.relu(x)[10:20, ::2].T
+    other = elementwise.tanh(x)
+    assert not np.shares_memory(view, other)
+    assert (view == 1).all()
+    del view, other
+    assert len(memory._kept) == 2
+
+
+def test_a_block_that_is_too_small_or_far_too_large_is_given_back():
+    x = np.ones(1 << 20, "float32")
+    for size in (1 << 19, 1 << 20):
+        kept = elementwise.relu(x[:size])
+        del kept
+        assert len(memory._kept) == 1
+    out = elementwise.relu(x[: 1 << 19])
+    assert len(out) == 1 << 19 and not memory._kept
+
+
+def test_what_fits_is_found_among_what_does_not():
+    x = np.ones(1 << 20, "float32")
+    large, small = elementwise.relu(x), elementwise.relu(x[: 1 << 19])
+    first = address(large)
+    del large, small
+    again = elementwise.relu(x)
+    assert address(again) == first and len(memory._kept) == 1
+
+
+def test_no_more_than_a_bound_is_kept(monkeypatch):
+    monkeypatch.setattr(memory, "KEPT", 5 << 20)
+    x = np.ones(1 << 19, "float32")
+    results = [elementwise.relu(x) for _ in range(4)]
+    del results
+    assert sum(block.size for block in memory._kept) <= 5 << 20
+    assert len(memory._kept) == 2
+
+
+def test_small_results_own_their_memory():
+    out = elementwise.relu(np.ones(1000, "float32"))
+    del out
+    assert not memory._kept
+
+
+def test_a_gradient_keeps_its_memory_as_long_as_it_is_there():
+    x = engine.Tensor(np.linspace(-1, 1, 1 << 19), requires_grad=True)
+    engine.sum(engine.tanh(x)).backward()
+    grad = x.grad.data
+    expected = 1 - np.tanh(x.data) ** 2
+    for _ in range(3):  # what is computed meanwhile gets other memory
+        engine.tanh(engine.Tensor(np.full(1 << 19, 3.0)))
+    np.testing.assert_allclose(grad, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_threads_never_get_the_same_memory():
+    x = np.ones(1 << 19, "float32")
+    wrong = []
+
+    def work(value):
+        source = x * value
+        for _ in range(50):
+            first, second = elementwise.relu(source), elementwise.relu(-source)
+            if not ((first == value).all() and (second == 0).all()):
+                wrong.append(value)
+
+    threads = [threading.Thread(target=work, args=(value,)) for value in (1, 2, 3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    gc.collect()
+    assert not wrong
