@@ -11,31 +11,21 @@ it should be. The cross-entropies start from logits, not from probabilities, who
 lost its digits wherever a model is confident.
 """
 
-import math
-
 import numpy as np
-from llvmlite import ir
 from numba import prange, types
-from numba.core import cgutils
-from numba.extending import intrinsic, overload
+from numba.extending import overload
 
 from ._jit import inner, kernel, launch, plain
 from .exponentials import exp_of_negative
 from .memory import empty_like
-from .simd import transposed
+from .narrow import NARROW, narrow
 from .vmath import (
-    FORMULAS,
-    Lanes,
-    LanesType,
     compute,
     first,
     formula,
-    lane_compare,
     lanes,
     load,
-    masked,
     one_hot,
-    splat,
     store,
 )
 
@@ -157,74 +147,6 @@ def log_sum_exp(head, x, at, n):
     return m, compute("log", row_sum("shifted_exp", e, x, x, -np.inf, at, n, (m,)))
 
 
-# ------------------------------------------------------------------------------ narrow rows
-#
-# Rows of up to 16 numbers, as of ten classes, are transposed in registers, as many at once as a
-# vector has lanes. So each vector holds one column, and no lane is idle in maximum, sum and log.
-
-NARROW = 16
-
-
-def _narrow_columns(context, builder, array_type, data, at, n, rows):
-    # The columns of the rows (the last of which repeats), -inf past the end of a row.
-    vector = context.get_value_type(LanesType(array_type.dtype))
-    count, width = vector.count, array_type.dtype.bitwidth
-    index = ir.IntType(64)
-    last = builder.sub(rows, index(1))
-    fill = ir.Constant(vector, [-math.inf] * count)
-    columns = []
-    for left in range(0, NARROW, count):
-        mask = lane_compare(builder, "<", vector, builder.sub(n, index(left)))
-        block = []
-        for i in range(count):
-            is_there = builder.icmp_signed("<", index(i), last)
-            row = builder.select(is_there, index(i), last)
-            place = builder.add(builder.add(at, index(left)), builder.mul(row, n))
-            pointer = builder.bitcast(builder.gep(data, [place]), vector.as_pointer())
-            align = ir.Constant(ir.IntType(32), width // 8)
-            block.append(masked(builder, "load", vector, [pointer, align, mask, fill]))
-        columns += transposed(builder, block)
-    return [Lanes(builder, column) for column in columns]
-
-
-def _tree(combine, values):
-    while len(values) > 1:
-        values = [combine(x, y) for x, y in zip(values[::2], values[1::2])]
-    return values[0]
-
-
-@intrinsic
-def narrow_sums(typingctx, x, at, n, rows):
-    """Lane by lane, for a row in each: its maximum m, and the sum of exp(x - m)."""
-    lanes_type = LanesType(x.dtype)
-    result = types.UniTuple(lanes_type, 2)
-
-    def codegen(context, builder, signature, args):
-        array, at, n, rows = args
-        data = context.make_array(x)(context, builder, array).data
-        columns = _narrow_columns(context, builder, x, data, at, n, rows)
-        m = _tree(FORMULAS["maximum"], columns)
-        total = cgutils.alloca_once_value(builder, m.like(0.0).value)
-        for left in range(0, NARROW, 4):
-            with builder.if_then(builder.icmp_signed(">", n, n.type(left))):
-                terms = [exp_of_negative(column - m) for column in columns[left : left + 4]]
-                part = Lanes(builder, builder.load(total)) + _tree(FORMULAS["add"], terms)
-                builder.store(part.value, total)
-        return context.make_tuple(builder, result, [m.value, builder.load(total)])
-
-    return result(x, at, n, rows), codegen
-
-
-@intrinsic
-def spread(typingctx, block, i):
-    """Lane i in all lanes."""
-
-    def codegen(context, builder, signature, args):
-        return splat(builder, builder.extract_element(*args), args[0].type)
-
-    return block(block, types.int64), codegen
-
-
 # --------------------------------------------------------------------------------- softmax
 
 ROWS = {}  # what is done with the rows from `low` to `high`, by name
@@ -235,19 +157,20 @@ def rows_function(function):
     return function
 
 
+@inner
+def narrow_rows(name, arrays, n, low, high):
+    """A function of `narrow` on the rows from low to high. Returns the first that is not done."""
+    if n > NARROW:
+        return low
+    step = lanes(arrays[1])
+    for top in range(low, high, step):
+        narrow(name, arrays, top, n, min(step, high - top))
+    return high
+
+
 @rows_function
 def softmax_rows(g, x, y, out, n, low, high):
-    step = lanes(x)
-    for top in range(low, high if n <= NARROW else low, step):
-        m, total = narrow_sums(x, top * n, n, min(step, high - top))
-        scale = compute("quotient", 1.0, total)
-        for i in range(min(step, high - top)):
-            at, row_m, row_scale = (top + i) * n, spread(m, i), spread(scale, i)
-            for j in range(0, n, step):
-                block = load(x, at + j, n - j, -np.inf)
-                e = compute("shifted_exp", block, block, row_m)
-                store(out, at + j, n - j, compute("product", e, row_scale))
-    for row in range(low if n > NARROW else high, high):
+    for row in range(narrow_rows("softmax", (g, x, y, out), n, low, high), high):
         at = row * n
         head = load(x, at, n, -np.inf)
         m = row_maximum(head, x, at, n)
@@ -260,16 +183,7 @@ def softmax_rows(g, x, y, out, n, low, high):
 
 @rows_function
 def log_softmax_rows(g, x, y, out, n, low, high):
-    step = lanes(x)
-    for top in range(low, high if n <= NARROW else low, step):
-        m, total = narrow_sums(x, top * n, n, min(step, high - top))
-        log_sum = compute("log", total)
-        for i in range(min(step, high - top)):
-            at, row_m, row_log = (top + i) * n, spread(m, i), spread(log_sum, i)
-            for j in range(0, n, step):
-                block = load(x, at + j, n - j, 0.0)
-                store(out, at + j, n - j, compute("shifted", block, row_m, row_log))
-    for row in range(low if n > NARROW else high, high):
+    for row in range(narrow_rows("log_softmax", (g, x, y, out), n, low, high), high):
         at = row * n
         head = load(x, at, n, -np.inf)
         m, log_sum = log_sum_exp(head, x, at, n)
@@ -348,34 +262,14 @@ def _loss_sum(x, targets, row, n, m, log_sum):
 
 @rows_function
 def cross_entropy_rows(g, x, targets, losses, n, low, high):
-    step = lanes(x)
-    for top in range(low, high if n <= NARROW else low, step):
-        m, total = narrow_sums(x, top * n, n, min(step, high - top))
-        log_sum = compute("log", total)
-        for i in range(min(step, high - top)):
-            loss = loss_sum(x, targets, top + i, n, spread(m, i), spread(log_sum, i))
-            losses[top + i] = first(loss)
-    for row in range(low if n > NARROW else high, high):
+    for row in range(narrow_rows("cross_entropy", (g, x, targets, losses), n, low, high), high):
         m, log_sum = log_sum_exp(load(x, row * n, n, -np.inf), x, row * n, n)
         losses[row] = first(loss_sum(x, targets, row, n, m, log_sum))
 
 
 @rows_function
 def cross_entropy_grad_rows(g, x, targets, out, n, low, high):
-    step = lanes(x)
-    for top in range(low, high if n <= NARROW else low, step):
-        m, total = narrow_sums(x, top * n, n, min(step, high - top))
-        inverse = compute("quotient", 1.0, total)
-        for i in range(min(step, high - top)):
-            row, row_m = top + i, spread(m, i)
-            factor = compute("product", spread(inverse, i), target_sum(x, targets, row, n))
-            for j in range(0, n, step):
-                block = load(x, row * n + j, n - j, -np.inf)
-                e = compute("shifted_exp", block, block, row_m)
-                t = target_block(x, targets, row, n, j)
-                slope = compute("cross_entropy_slope", g[row], e, t, factor)
-                store(out, row * n + j, n - j, slope)
-    for row in range(low if n > NARROW else high, high):
+    for row in range(narrow_rows("cross_entropy_grad", (g, x, targets, out), n, low, high), high):
         at = row * n
         head = load(x, at, n, -np.inf)
         m = row_maximum(head, x, at, n)

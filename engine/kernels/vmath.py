@@ -308,12 +308,14 @@ def lane_compare(builder, relation, vector, number):
 
 def masked(builder, action, vector, arguments):
     # llvm.masked.load or .store
+    element = vector.element
+    kind = f"i{element.width}" if isinstance(element, ir.IntType) else f"f{WIDTHS[element]}"
     function = cgutils.get_or_insert_function(
         builder.module,
         ir.FunctionType(
             vector if action == "load" else ir.VoidType(), [value.type for value in arguments]
         ),
-        f"llvm.masked.{action}.v{vector.count}f{WIDTHS[vector.element]}.p0",
+        f"llvm.masked.{action}.v{vector.count}{kind}.p0",
     )
     return builder.call(function, arguments)
 
