@@ -697,3 +697,30 @@ def test_which_gradients_wait_is_part_of_the_state():
     moved, left = run(second, [[None, None]])
     np.testing.assert_array_equal(moved, [0.25, 0.25])  # 1 (1 - 0.5) - 0.5 / 2
     np.testing.assert_array_equal(left, np.ones(3))  # no gradient, no decay
+
+
+DECAYING = [  # (optimizer, settings, what decays)
+    ("SGD", {"momentum": 0.5}, "velocity"),
+    ("SGD", {"momentum": 0.5, "nesterov": True}, "velocity"),
+    ("Adam", {"beta_1": 0.5}, "mean"),
+    ("Adam", {"beta_1": 0.5, "amsgrad": True}, "mean"),
+    ("Nadam", {"beta_1": 0.5}, "mean"),
+    ("RMSprop", {"momentum": 0.5}, "velocity"),
+    ("RMSprop", {"rho": 0.5, "centered": True}, "mean"),
+    ("RMSprop", {"momentum": 0.5, "rho": 0.5, "centered": True}, "velocity"),
+]
+
+
+@pytest.mark.parametrize("dtype, steps", [("float32", 200), ("float64", 1200)])
+@pytest.mark.parametrize("name, settings, slot", DECAYING)
+def test_what_decays_ends_at_zero_and_is_never_denormal(name, settings, slot, dtype, steps):
+    parameters = tensors([np.ones(20, dtype)])
+    optimizer = make(name, parameters, **settings)
+    run(optimizer, [[np.full(20, 1e-2, dtype)]])
+    tiny, seen = np.finfo(dtype).tiny, []
+    for _ in range(steps):
+        run(optimizer, [[np.zeros(20, dtype)]])
+        seen.append(abs(optimizer.slot(slot)[0][0]))
+    assert seen[0] > 0
+    assert not any(0 < value < tiny for value in seen)
+    assert seen[-1] == 0

@@ -22,6 +22,7 @@ from .bundle import CHUNK, GROUP, SIZE, START, arrays_at, collect, part_of, sour
 from .vmath import (
     Lanes,
     LanesType,
+    absolute,
     as_lanes,
     compute,
     emit_load,
@@ -138,14 +139,21 @@ def sgd(p, g, rate):
 
 @rule("velocity")
 def momentum(p, g, velocity, rate, momentum):
-    velocity = momentum * velocity - rate * g
+    velocity = _settled(momentum * velocity - rate * g)
     return p + velocity, velocity
 
 
 @rule("velocity")
 def nesterov(p, g, velocity, rate, momentum):
-    velocity = momentum * velocity - rate * g
+    velocity = _settled(momentum * velocity - rate * g)
     return p + (momentum * velocity - rate * g), velocity
+
+
+def _settled(x):
+    """0 for a denormal. What decays from step to step would become one and, by rounding, stay it;
+    a CPU takes several times as long for it, and no parameter is moved by so little.
+    """
+    return x.like(0.0).where(absolute(x) < np.finfo(x.dtype).tiny, x)
 
 
 def _blended(mean, x, weight):
@@ -154,20 +162,20 @@ def _blended(mean, x, weight):
 
 @rule("mean", "variance")
 def adam(p, g, mean, variance, rate, weight_1, weight_2, epsilon):
-    mean, variance = _blended(mean, g, weight_1), _blended(variance, g * g, weight_2)
+    mean, variance = _settled(_blended(mean, g, weight_1)), _blended(variance, g * g, weight_2)
     return p - rate * mean / (variance.call("sqrt") + epsilon), mean, variance
 
 
 @rule("mean", "variance", "greatest")
 def amsgrad(p, g, mean, variance, greatest, rate, weight_1, weight_2, epsilon):
-    mean, variance = _blended(mean, g, weight_1), _blended(variance, g * g, weight_2)
+    mean, variance = _settled(_blended(mean, g, weight_1)), _blended(variance, g * g, weight_2)
     greatest = maximum(greatest, variance)
     return p - rate * mean / (greatest.call("sqrt") + epsilon), mean, variance, greatest
 
 
 @rule("mean", "variance")
 def nadam(p, g, mean, variance, rate, ahead, weight_1, weight_2, correction, epsilon):
-    mean, variance = _blended(mean, g, weight_1), _blended(variance, g * g, weight_2)
+    mean, variance = _settled(_blended(mean, g, weight_1)), _blended(variance, g * g, weight_2)
     divisor = (correction * variance).call("sqrt") + epsilon
     return p - (rate * mean + ahead * g) / divisor, mean, variance
 
@@ -189,20 +197,20 @@ def rmsprop(p, g, square, rate, weight, epsilon):
 @rule("square", "velocity")
 def rmsprop_momentum(p, g, square, velocity, rate, weight, epsilon, momentum):
     square = _blended(square, g * g, weight)
-    velocity = momentum * velocity + rate * _scaled(g, square, None, epsilon)
+    velocity = _settled(momentum * velocity + rate * _scaled(g, square, None, epsilon))
     return p - velocity, square, velocity
 
 
 @rule("square", "mean")
 def rmsprop_centered(p, g, square, mean, rate, weight, epsilon):
-    square, mean = _blended(square, g * g, weight), _blended(mean, g, weight)
+    square, mean = _blended(square, g * g, weight), _settled(_blended(mean, g, weight))
     return p - rate * _scaled(g, square, mean, epsilon), square, mean
 
 
 @rule("square", "velocity", "mean")
 def rmsprop_centered_momentum(p, g, square, velocity, mean, rate, weight, epsilon, momentum):
-    square, mean = _blended(square, g * g, weight), _blended(mean, g, weight)
-    velocity = momentum * velocity + rate * _scaled(g, square, mean, epsilon)
+    square, mean = _blended(square, g * g, weight), _settled(_blended(mean, g, weight))
+    velocity = _settled(momentum * velocity + rate * _scaled(g, square, mean, epsilon))
     return p - velocity, square, velocity, mean
 
 
