@@ -281,12 +281,13 @@ def test_next_mirror(server, cache, files, monkeypatch, capsys, behaviour):
     bad, good = server.mirror("bad"), server.mirror("good")
     monkeypatch.setattr(mnist_module, "MIRRORS", [bad, good])
     if behaviour is stalled:
+        fetch = download.fetch
 
         def impatient_with_the_bad(url, *arguments):
             timeout = 0.3 if "/bad/t10k" in url else download.TIMEOUT
-            download.fetch(url, *arguments, timeout=timeout)
+            fetch(url, *arguments, timeout=timeout)
 
-        monkeypatch.setattr(mnist_module, "fetch", impatient_with_the_bad)
+        monkeypatch.setattr(download, "fetch", impatient_with_the_bad)
     check_is(datasets.mnist(), files)
     assert server.requests == [
         *(f"/bad/{name}.gz" for name in NAMES[:3]),

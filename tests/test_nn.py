@@ -1,5 +1,8 @@
 """Layers, modules, losses, metrics, initializers, optimizers: values and errors."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -478,3 +481,15 @@ def test_updates_follow_the_published_formulas(rng, name, optimizer, settings, d
 def test_errors_of_optimizers(call, kind, message):
     with pytest.raises(kind, match=message):
         call()
+
+
+def test_importing_nn_does_not_import_what_is_rarely_needed():
+    code = (
+        "import numba, tqdm, sys\n"
+        "before = {*sys.modules}\n"
+        "import nn\n"
+        "rare = {'csv', 'difflib', 'email', 'matplotlib', 'scipy', 'ssl', 'urllib.request'}\n"
+        "print(rare & {*sys.modules} - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from .download import fetch
 from .idx import read_idx
 
 FOLDER_VARIABLE = "HOTGRAD_MNIST"
@@ -110,13 +109,15 @@ def _cache_folder():
 
 def _fill(cache):
     """Downloads what the cache lacks; OSError, with every mirror's failure, if none gives it."""
+    from . import download  # not before: HTTP and TLS are a fifth of what importing nn takes
+
     failures = []
     cache.mkdir(parents=True, exist_ok=True)
     for mirror in MIRRORS:
         try:
             for name, sha256 in SHA256.items():
                 if _find(cache, name) is None:
-                    fetch(f"{mirror}{name}.gz", cache / f"{name}.gz", sha256)
+                    download.fetch(f"{mirror}{name}.gz", cache / f"{name}.gz", sha256)
         except OSError as error:
             failures.append(f"{mirror}{name}.gz: {error}")
         else:

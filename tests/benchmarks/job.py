@@ -7,7 +7,6 @@ MNIST is taken from where `nn.datasets` finds it.
 """
 
 import importlib.util
-import os
 import re
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from nn import datasets
 from nn.datasets.idx import pack_idx
 from nn.datasets.mnist import SHA256
 
+from . import machine
 from .report import Row, say
 
 EPOCHS, BATCH, UNITS = 3, 32, (512, 256, 64, 32)
@@ -138,9 +138,7 @@ def run(options, table):
 
 def timed(program, folder, backend):
     """Seconds from the start of its process to its end, its accuracy, and its peak in bytes."""
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    if backend:
-        environment["KERAS_BACKEND"] = backend
+    environment = machine.as_installed(TF_CPP_MIN_LOG_LEVEL="3", KERAS_BACKEND=backend)
     command = [sys.executable, "-c", f"import sys\n{program}{MEMORY}", str(folder)]
     start = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)

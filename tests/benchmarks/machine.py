@@ -36,6 +36,17 @@ def describe():
     return found
 
 
+def as_installed(**variables):
+    """An environment for programs that are timed from their start, with these variables besides.
+
+    Python may keep the byte code of a checkout, as pip makes it when it installs: else each of them
+    would compile all of our sources, but none of the peers'.
+    """
+    environment = {**os.environ, **variables}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    return environment
+
+
 def cores():
     """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from engine import kernels
 
+from . import machine
 from .report import Row
 
 IMPORT = """
@@ -46,4 +47,7 @@ def run(options, table):
 
 def output_of(program):
     command = [sys.executable, "-c", program]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, env=machine.as_installed()
+    )
+    return done.stdout.split()
