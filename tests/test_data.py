@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -407,3 +408,20 @@ def test_data_that_end_too_early_end_the_training(line):
     with pytest.warns(UserWarning, match="the data ended after 2 of 3 batches in epoch 2"):
         history = regressor().fit(batches, epochs=5, steps_per_epoch=3, verbose=0)
     assert history.epoch == [1, 2]
+
+
+def test_the_memory_of_fit_is_an_order_of_the_examples():
+    def fit(count):
+        model = nn.Sequential([nn.Dense(10, activation="softmax", input_shape=(4,))])
+        model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        x, y = np.ones((count, 4), "float32"), np.arange(count) % 10
+        tracemalloc.start()
+        try:
+            model.fit(x, y, batch_size=100, steps_per_epoch=5, verbose=0)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    fit(1000)
+    few, many = fit(1000), fit(201_000)
+    assert many - few < 8.5 * 200_000

@@ -4,6 +4,8 @@ import functools
 import importlib.metadata
 import os
 import platform
+import subprocess
+import sys
 
 import llvmlite
 import numpy as np
@@ -33,6 +35,8 @@ def describe():
         except importlib.metadata.PackageNotFoundError:
             continue
     found["blas"] = blas()
+    if "torch" in found:
+        found["torch's CPU"] = torch_kernels()
     return found
 
 
@@ -60,6 +64,18 @@ def cpu_name():
     except OSError:
         names = []
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def torch_kernels():
+    """The instructions that PyTorch chose for this CPU, and the libraries under it."""
+    program = (
+        "from torch import backends as b\n"
+        "names = [name for name in ('mkl', 'mkldnn') if getattr(b, name).is_available()]\n"
+        "print(b.cpu.get_cpu_capability(), *names)"
+    )
+    # In a process of its own: here its threads and its memory would be in the way.
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    return done.stdout.strip() or "unknown"
 
 
 def blas():
