@@ -288,20 +288,11 @@ def log_sigmoid_grad(g, x):
 FAR = 1000.0
 
 
-def _times_sigmoid(x, w, rest=None):
-    # x sigmoid(w + rest) for w with the sign of x, |w| up to that of RAISED_LOWEST
-    size = vmath.absolute(x)
-    times_power, unit = exponentials.raised_exp(-vmath.absolute(w), rest)
-    numerator = times_power(size).where(x < 0.0, size)
-    q = exponentials.quotient(numerator, 1.0, times_power(x.like(1.0)) * unit)
-    return vmath.with_sign_of(x, q * x.like(unit).where(x < 0.0, 1.0))
-
-
 @unary
 def silu(x):
-    far = -exponentials.RAISED_LOWEST[x.dtype]
-    bounded = _between(-far, x, far)
-    return x.where(x > far, _times_sigmoid(bounded, bounded, bounded.like(0.0)))
+    lowest, highest = exponentials.GATE_RANGE[x.dtype]
+    bounded = vmath.maximum(x.like(lowest), x)
+    return x.where(x > highest, exponentials.gated(bounded, bounded))
 
 
 @binary
@@ -370,8 +361,7 @@ CUBIC_PARTS = {  # A rounded and the rest of it, half of the digits of B and the
 def gelu_tanh(x):
     far = {32: 10.99, 64: 21.6}[x.width]  # from there on, the value is x or rounds to -0
     bounded = _between(-far, x, far)
-    w, rest = _cubic(bounded)
-    return x.where(x > far, _times_sigmoid(bounded, w, rest.where(x < 0.0, -rest)))
+    return x.where(x > far, exponentials.gated(bounded, *_cubic(bounded)))
 
 
 def _cubic(x):

@@ -85,8 +85,9 @@ def exp(x):
 @formula
 def exp_of_negative(x):
     """exp(x) for x <= 0 (or nan), where one factor and a constant do."""
-    p, scale, unit = _raised_parts(maximum(x.like(EXP_RANGE[x.dtype][0]), x))
-    return (1.0 + p) * scale * unit
+    fraction, bias = _digits(x)
+    p, scale = _exp_parts(maximum(x.like(EXP_RANGE[x.dtype][0]), x), bias + 2 * fraction)
+    return (1.0 + p) * scale * 2.0 ** (-2 * fraction)
 
 
 def raised_exp(x, rest=None):
@@ -94,23 +95,23 @@ def raised_exp(x, rest=None):
 
     So a product of a factor and the exponential is rounded once, also where the exponential alone
     would be denormal and have few digits. x is at least RAISED_LOWEST. `rest` is what x has lost in
-    rounding; where there is one, r is not rounded either.
+    rounding.
     """
-    p, scale, unit = _raised_parts(x, rest)
-    return lambda factor: (factor * p + factor) * scale, unit
-
-
-def _raised_parts(x, rest=None):
-    # exp(x + rest) = (1 + p) scale unit
     fraction, bias = _digits(x)
-    head, tail, biased = _reduced(x, bias + 2 * fraction)
+    p, scale = _exp_parts(x, bias + 2 * fraction, rest)
+    return lambda factor: (factor * p + factor) * scale, 2.0 ** (-2 * fraction)
+
+
+def _exp_parts(x, bias, rest=None):
+    # p and a power of two: exp(x + rest) = (1 + p) 2^n, and in the exponent's place of the power is
+    # n + bias. Where there is a rest, r is not rounded either.
+    head, tail, biased = _reduced(x, bias)
     if rest is None:
-        p = _exp_less_one(x, head, tail)
-    else:
-        tail = tail + rest
-        r = head + tail
-        p = (r * r * polynomial(r, EXP_COEFFICIENTS[x.dtype]) + tail) + head
-    return p, _power_of_two(biased), 2.0 ** (-2 * fraction)
+        return _exp_less_one(x, head, tail), _power_of_two(biased)
+    tail = tail + rest
+    r = head + tail
+    p = (r * r * polynomial(r, EXP_COEFFICIENTS[x.dtype]) + tail) + head
+    return p, _power_of_two(biased)
 
 
 @formula
@@ -136,17 +137,37 @@ def expm1_of_negative(x):
     return _expm1(maximum(x.like(-40.0), x))  # there it rounds to -1
 
 
+# Of w in w + rest: below the first, the sigmoid is 0 even times |w|; above the second it is 1.
+GATE_RANGE = {np.float32: (-113.0, 20.0), np.float64: (-761.0, 40.0)}
+
+
+def gated(x, w, rest=None):
+    """x sigmoid(w + rest) = x / (1 + exp(-w - rest)), for |x| up to 1000 or so.
+
+    Both terms of the divisor are less by a power of two, so that the exponential can not overflow.
+    `rest` is what w has lost in rounding.
+    """
+    lowest, highest = GATE_RANGE[w.dtype]
+    w = minimum(w.like(highest), maximum(w.like(lowest), w))
+    shift = {32: 40, 64: 100}[w.width]
+    p, scale = _exp_parts(-w, _digits(w)[1] - shift, None if rest is None else -rest)
+    one = 2.0**-shift
+    value = quotient(x, (1.0 + p) * scale, one) * one
+    return with_sign_of(x, value)  # the correction of -0 has made 0 of it
+
+
 @formula
 def sigmoid(x):
-    """1 / (1 + exp(-x)), from exp(-|x|), which cannot overflow."""
-    e = exp_of_negative(-absolute(x))
-    return quotient(e.where(x < 0.0, 1.0), 1.0, e)
+    return gated(x.like(1.0), x)
 
 
-def quotient(x, constant, y):
-    """x / (constant + y), corrected by what rounding has taken from the sum (and the quotient)."""
-    divisor = constant + y
-    lost = (constant - divisor) + y
+def quotient(x, y, z):
+    """x / (y + z), corrected by what rounding has taken from the sum (and the quotient).
+
+    What it has taken is exact unless y is so small beside z that it hardly counts.
+    """
+    divisor = y + z
+    lost = (y - divisor) + z
     q = x / divisor
     if fuses_multiply_add():
         return q + ((x - q * divisor) - q * lost) * _about_inverse(divisor)
