@@ -13,7 +13,7 @@ import numpy as np
 from numba import prange
 
 from ._jit import get_num_threads, inner, kernel, launch, plain
-from .simd import dot_rows, dot_tile, tile, tile_rows, tile_vectors, transpose
+from .simd import data, dot_rows, dot_tile, exists, tile, tile_rows, tile_vectors, transpose
 from .vmath import VECTOR_BYTES, compute, first, lanes, load, store
 
 # Measured on Zen 4, with 32 KB of L1 and 1 MB of L2 per core.
@@ -50,11 +50,11 @@ def product(a, b, bias, out, scratch, form, threads):
         for t in prange(threads):
             own = scratch[scratch.size // threads * t : scratch.size // threads * (t + 1)]
             # Whole rows lie better in the cache, but each of these threads packs all of `b`.
-            if m >= PACK * threads or n < 2 * lanes(bias) * threads:
+            if m >= PACK * threads or n < 2 * lanes(out) * threads:
                 top, bottom = cut(m, tile_rows(), t, threads)
                 block(operands, own, top, bottom, 0, n)
             else:
-                left, right = cut(n, lanes(bias), t, threads)
+                left, right = cut(n, lanes(out), t, threads)
                 block(operands, own, 0, m, left, right)
 
 
@@ -68,15 +68,24 @@ def cut(size, unit, part, parts):
 @inner
 def block(operands, scratch, top, bottom, left, right):
     """The rows of the result from `top` to `bottom`, there the columns from `left` to `right`."""
-    a, form = operands[0], operands[4]
-    k = a.shape[0] if form & A_TRANSPOSED else a.shape[1]
+    a, b, bias, out, form = operands
+    k, pitch = (a.shape[0], a.shape[1]) if form & A_TRANSPOSED else (a.shape[1], a.shape[1])
+    steps = (1, pitch) if form & A_TRANSPOSED else (pitch, 1)
+    matrices = (data(a), steps), (data(b), b.shape[1]), data(bias), (data(out), out.shape[1]), form
+    strips(matrices, data(scratch), k, (top, bottom), (left, right))
+
+
+@inner
+def strips(matrices, scratch, k, rows, columns):
+    """The same of pointers: `matrices` are those and their strides, in the order of `operands`."""
+    (top, bottom), (left, right) = rows, columns
     parts = max(1, (k + DEPTH - 1) // DEPTH)  # one even if there is nothing to add up
     for j in range(left, right, COLUMNS):
         for part in range(parts):
             start, stop = k * part // parts, k * (part + 1) // parts
             for i in range(top, bottom, ROWS):
                 panels(
-                    operands,
+                    matrices,
                     scratch,
                     (i, min(i + ROWS, bottom), i == top),
                     (j, min(j + COLUMNS, right)),
@@ -85,33 +94,29 @@ def block(operands, scratch, top, bottom, left, right):
 
 
 @inner
-def panels(operands, scratch, rows, columns, part):
+def panels(matrices, scratch, rows, columns, part):
     """A part's product for up to ROWS rows and COLUMNS columns; packs for the first rows."""
-    a, b, bias, out, form = operands
+    (a, (row_step, step)), (b, b_pitch), bias, (out, n), form = matrices
     top, bottom, is_top = rows
     j, right = columns
     start, stop, is_first, is_last = part
-    n = out.shape[1]
+    ends = is_first, is_last, form & RELU != 0
     at = 0
     while j < right:
-        is_long = bottom - top == 1 and scratch.size == 0
-        width = panel_width(right - j, lanes(bias), is_long)
-        panel = (b.reshape(-1), start * n + j, n)
-        if scratch.size > 0:
-            pitch = whole(width, lanes(bias))
+        is_long = bottom - top == 1 and not exists(scratch)
+        width = panel_width(right - j, lanes(out), is_long)
+        panel = (b, start * b_pitch + j, b_pitch)
+        if exists(scratch):
+            pitch = whole(width, lanes(out))
             panel = (scratch, at, pitch)
             if is_top:
-                pack(b, form & B_TRANSPOSED, start, stop, j, j + width, panel)
-            at += pitch * whole(stop - start, lanes(bias))
+                source = (b, b_pitch, form & B_TRANSPOSED)
+                pack(source, start, stop, j, j + width, panel)
+            at += pitch * whole(stop - start, lanes(out))
         for i in range(top, bottom, tile_rows()):
-            if form & A_TRANSPOSED:
-                row = (a.reshape(-1), start * a.shape[1] + i, 1, a.shape[1])
-            else:
-                row = (a.reshape(-1), i * a.shape[1] + start, a.shape[1], 1)
             extent = (min(tile_rows(), bottom - i), width, stop - start)
-            result = (out.reshape(-1), i * n + j, n)
-            ends = is_first, is_last, form & RELU != 0
-            tile(row, panel, result, (bias, j), extent, ends)
+            row = (a, i * row_step + start * step, row_step, step)
+            tile(row, panel, (out, i * n + j, n), (bias, j), extent, ends)
         j += width
 
 
@@ -130,11 +135,16 @@ def panel_width(columns, lanes, is_long):
 
 
 @inner
-def pack(b, b_transposed, start, stop, left, right, panel):
-    """Copy a part of the rows of `b`, of each the columns from left to right, to the panel."""
+def pack(matrix, start, stop, left, right, panel):
+    """Copy a part of the rows of `b`, of each the columns from left to right, to the panel.
+
+    matrix  (data, stride, whether it is transposed)
+    panel   (data, index, stride)
+    """
+    source, stride, is_transposed = matrix
     target, at, pitch = panel
-    source, stride, size = b.reshape(-1), b.shape[1], lanes(b.reshape(-1))
-    if b_transposed:
+    size = lanes(source)
+    if is_transposed:
         squares = start + (stop - start) // size * size
         for j in range(left, right, size):
             for p in range(start, squares, size):
@@ -164,7 +174,7 @@ def matrix_vector(matrix, vector, out, threads):
 @inner
 def dots(matrix, vector, out, top, bottom):
     """Four rows at a time; where fewer are left, the last one repeats."""
-    flat, k = matrix.reshape(-1), matrix.shape[1]
+    flat, vector, out, k = data(matrix), data(vector), data(out), matrix.shape[1]
     zero = load(vector, 0, 0, 0.0)
     for i in range(top, bottom, 4):
         i1, i2, i3 = min(i + 1, bottom - 1), min(i + 2, bottom - 1), min(i + 3, bottom - 1)
@@ -203,10 +213,10 @@ def dot_block(a, b, out, top, bottom, left, right):
     k, n = a.shape[1], out.shape[1]
     for j in range(left, right, dot_rows(1)):
         for i in range(top, bottom, dot_rows(0)):
-            rows = (a.reshape(-1), i * k, k)
-            columns = (b.reshape(-1), j * k, k)
+            rows = (data(a), i * k, k)
+            columns = (data(b), j * k, k)
             extent = (min(dot_rows(0), bottom - i), min(dot_rows(1), right - j), k)
-            dot_tile(rows, columns, (out.reshape(-1), i * n + j, n), extent)
+            dot_tile(rows, columns, (data(out), i * n + j, n), extent)
 
 
 @kernel("void(T[:, ::1], T[:, ::1], int64)")
@@ -216,14 +226,14 @@ def turned(x, out, threads):
         turn(x, out, 0, x.shape[0])
     else:
         for t in prange(threads):
-            top, bottom = cut(x.shape[0], lanes(x.reshape(-1)), t, threads)
+            top, bottom = cut(x.shape[0], lanes(data(x)), t, threads)
             turn(x, out, top, bottom)
 
 
 @inner
 def turn(x, out, top, bottom):
     """The rows of x from top to bottom: whole squares in registers, what is left one by one."""
-    source, target = x.reshape(-1), out.reshape(-1)
+    source, target = data(x), data(out)
     size, (m, n) = lanes(source), x.shape
     squares_end, columns_end = top + (bottom - top) // size * size, n // size * size
     for i in range(top, squares_end, size):

@@ -68,6 +68,37 @@ def tile_vectors(typingctx, is_one_row):
     return types.int64(is_one_row), codegen
 
 
+# ----------------------------------------------------------------------------------- pointers
+
+
+@intrinsic
+def data(typingctx, array):
+    """The address of an array's first element; null of an array without elements.
+
+    Unlike an array it has no count of those who use it, which would cost more than a small product.
+    """
+    if isinstance(array, types.CPointer):
+        return array(array), lambda context, builder, signature, args: args[0]
+
+    def codegen(context, builder, signature, args):
+        array_struct = context.make_array(array)(context, builder, args[0])
+        is_empty = builder.icmp_signed("==", array_struct.nitems, INDEX(0))
+        null = ir.Constant(array_struct.data.type, None)
+        return builder.select(is_empty, null, array_struct.data)
+
+    return types.CPointer(array.dtype)(array), codegen
+
+
+@intrinsic
+def exists(typingctx, pointer):
+    """Whether it is not null."""
+
+    def codegen(context, builder, signature, args):
+        return builder.icmp_unsigned("!=", args[0], ir.Constant(args[0].type, None))
+
+    return types.boolean(pointer), codegen
+
+
 # --------------------------------------------------------------------------------------- tile
 
 
@@ -122,10 +153,9 @@ class Row:
 class Operand:
     """Where a tile finds a matrix: its first element, and its strides in elements."""
 
-    def __init__(self, context, builder, kind, value):
-        array, at, *self.strides = cgutils.unpack_tuple(builder, value)
-        self.array = context.make_array(kind[0])(context, builder, array)
-        self.start = builder.gep(self.array.data, [at])
+    def __init__(self, builder, value):
+        self.data, at, *self.strides = cgutils.unpack_tuple(builder, value)
+        self.start = builder.gep(self.data, [at])
 
     def rows(self, builder, count, least, present):
         """The starts of `count` rows, of which at least `least` are present; the last repeats."""
@@ -134,7 +164,16 @@ class Operand:
             if i >= least:
                 is_present = builder.icmp_signed("<", row, present)
                 row = builder.select(is_present, row, builder.sub(present, INDEX(1)))
-            yield builder.gep(self.start, [builder.mul(row, self.strides[0])])
+            yield _settled(builder, builder.gep(self.start, [builder.mul(row, self.strides[0])]))
+
+
+def _settled(builder, pointer):
+    """The pointer, as a value of which LLVM no longer knows how it was found.
+
+    Otherwise it finds each row's address anew in every step of the loops over the inner dimension.
+    """
+    kind = ir.FunctionType(pointer.type, [pointer.type])
+    return builder.asm(kind, "", "=r,0", [pointer], False)
 
 
 def _emit_tile(builder, row, lefts, left_step, right, results, bias, depth, ends):
@@ -157,7 +196,7 @@ def _emit_tile(builder, row, lefts, left_step, right, results, bias, depth, ends
     with builder.if_then(builder.not_(is_first)):
         for start, row_sums in zip(results, sums):
             add(row_sums, row.load(start))
-    has_bias = builder.icmp_signed(">", bias.array.nitems, INDEX(0))
+    has_bias = builder.icmp_unsigned("!=", bias.data, ir.Constant(bias.data.type, None))
     with builder.if_then(builder.and_(is_last, has_bias)):
         terms = row.load(bias.start)
         for row_sums in sums:
@@ -188,9 +227,7 @@ def tile(typingctx, left, right, result, bias, extent, ends):
     dtype = result[0].dtype
 
     def codegen(context, builder, signature, args):
-        left, right, result, bias = (
-            Operand(context, builder, kind, value) for kind, value in zip(kinds, args)
-        )
+        left, right, result, bias = (Operand(builder, value) for value in args[:4])
         rows, columns, depth = cgutils.unpack_tuple(builder, args[4])
         ends = cgutils.unpack_tuple(builder, args[5])
         done = builder.append_basic_block("tile.done")
@@ -261,9 +298,7 @@ def dot_tile(typingctx, left, right, result, extent):
     dtype = left[0].dtype
 
     def codegen(context, builder, signature, args):
-        left, right, result = (
-            Operand(context, builder, kind, value) for kind, value in zip(kinds, args)
-        )
+        left, right, result = (Operand(builder, value) for value in args[:3])
         *present, depth = cgutils.unpack_tuple(builder, args[3])
         counts = dot_shape(context.codegen().magic_tuple())
         lefts, rights = (
@@ -342,9 +377,7 @@ def transpose(typingctx, source, target):
     dtype = source[0].dtype
 
     def codegen(context, builder, signature, args):
-        read, write = (
-            Operand(context, builder, kind, value) for kind, value in zip((source, target), args)
-        )
+        read, write = (Operand(builder, value) for value in args)
         row = Row(builder, dtype, 1)
         lanes = row.vector.count
         vectors = [row.load(start)[0] for start in read.rows(builder, lanes, 1, read.strides[1])]

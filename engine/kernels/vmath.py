@@ -295,7 +295,8 @@ def as_lanes(context, builder, value, value_type, lanes_type):
 
 
 def _address(context, builder, array_type, array, at, vector):
-    data = context.make_array(array_type)(context, builder, array).data
+    is_pointer = isinstance(array_type, types.CPointer)
+    data = array if is_pointer else context.make_array(array_type)(context, builder, array).data
     return builder.bitcast(builder.gep(data, [at]), vector.as_pointer())
 
 
