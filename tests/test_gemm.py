@@ -19,8 +19,8 @@ from . import naive
 
 FLOATS = [np.float32, np.float64]
 # Of vectors (8 and 16 lanes), tiles (1 to 8 rows, up to 3 vectors), the rows that stay in the
-# cache (32), packing (200 rows), a part of the inner dimension (384) and of the columns (1024)
-ROWS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 31, 32, 33, 41, 199, 200, 201]
+# cache (64), packing (200 rows), a part of the inner dimension (384) and of the columns (1024)
+ROWS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 31, 32, 33, 41, 63, 64, 65, 199, 200, 201]
 DEPTHS = [1, 2, 15, 16, 17, 33, 63, 64, 65, 383, 384, 385, 769, 1025]
 COLUMNS = [1, 2, 7, 8, 9, 10, 15, 16, 17, 24, 31, 32, 33, 47, 48, 49, 64, 65, 97, 129, 200]
 SIZES = sorted(
@@ -29,6 +29,9 @@ SIZES = sorted(
     | {(m, k, n) for m, n in [(1, 33), (33, 1), (10, 17), (201, 40)] for k in DEPTHS}
     | {(3, 5, n) for n in (1023, 1024, 1025, 1100)}
     | {(201, 520, 1030), (33, 1030, 1025), (1, 1, 1), (1, 2000, 1), (2000, 2, 1), (1, 2, 2000)}
+    # Of few columns (16, with 1024 rows at a time), and of long rows of the left matrix (500)
+    | {(m, 30, n) for m in (16, 17, 1024, 1025) for n in (15, 16, 17)}
+    | {(m, 33, n) for m in (499, 500, 523) for n in (499, 500, 523)}
     # Of few rows, by dot products or with the result turned (12 rows, inner dimension 256)
     | {(m, k, n) for m in (4, 5, 11, 12) for k in (255, 256, 271) for n in (3, 4, 5, 34)}
     | {(m, 300, n) for m in (13, 16, 17, 32, 33) for n in (66, 79, 80, 81)}

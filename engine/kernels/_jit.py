@@ -12,12 +12,14 @@ cache (another CPU, another Numba), Numba compiles at the first call and keeps a
 
 import hashlib
 import os
+import re
 import threading
 from pathlib import Path
 from time import perf_counter
 
 import numba
 import numpy as np
+from numba.core.sigutils import normalize_signature
 
 # Never `True`: that also sets nnan and ninf, under which LLVM folds isnan(x) to False.
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
@@ -29,6 +31,7 @@ STAMP = hashlib.sha256(
     b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
 ).hexdigest()
 
+TYPES = ("float32", "float64")  # what T stands for
 KERNELS = []  # every compiled-on-demand function, with its prototype: what the build walks over
 
 
@@ -38,18 +41,19 @@ def _njit(function, parallel, cache):
     )(function)
 
 
-def kernel(prototype):
+def kernel(prototype, parallel=True):
     """Declare a kernel that Python calls. Its last parameter is the number of threads to use.
 
     `prototype` is a Numba signature with `T` for the float type. The body may hold one `prange`
-    over the threads; called with one thread it must not reach it.
+    over the threads; called with one thread it must not reach it. A kernel that is not parallel
+    has neither that parameter nor a `prange`.
     """
 
     def declare(function):
         try:
-            dispatcher = _njit(function, parallel=True, cache=True)
+            dispatcher = _njit(function, parallel, cache=True)
         except RuntimeError:  # no place to keep a cache: importing must still work
-            dispatcher = _njit(function, parallel=True, cache=False)
+            dispatcher = _njit(function, parallel, cache=False)
         else:
             cache_file = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
             if cache_file is not None:  # None under NUMBA_DISABLE_JIT
@@ -58,6 +62,24 @@ def kernel(prototype):
         return dispatcher
 
     return declare
+
+
+def arguments_of(prototype, kind):
+    """The types of a kernel's arguments, as the tuple that a call compiles for."""
+    arguments, _ = normalize_signature(re.sub(r"\bT\b", kind, prototype))
+    return tuple(arguments)
+
+
+def close(dispatcher):
+    """Load a kernel for both types, and let it never be compiled for others.
+
+    From then on Numba calls it with what can be converted to the types of its prototype, such as
+    an array in any layout, and raises TypeError for all else.
+    """
+    prototype = next(prototype for kernel, prototype in KERNELS if kernel is dispatcher)
+    for kind in TYPES:
+        dispatcher.compile(arguments_of(prototype, kind))
+    dispatcher.disable_compile()
 
 
 def inner(function):

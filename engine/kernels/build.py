@@ -6,19 +6,15 @@ What is already compiled, for this CPU and from these sources, is left as it is.
 import argparse
 import importlib
 import pkgutil
-import re
 import subprocess
 import sys
 import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 
-from numba.core.sigutils import normalize_signature
-
 from .. import kernels
-from ._jit import KERNELS, get_num_threads
+from ._jit import KERNELS, TYPES, arguments_of, get_num_threads
 
-TYPES = ("float32", "float64")
 MOST = 4  # processes: each takes up to 1 GB of memory
 
 
@@ -97,12 +93,6 @@ def pending():
             if dispatcher._cache.load_overload(arguments_of(prototype, kind), context) is None:
                 missing.append((dispatcher.__qualname__, kind))
     return missing
-
-
-def arguments_of(prototype, kind):
-    """The types of a kernel's arguments, as the tuple that a call compiles for."""
-    arguments, _ = normalize_signature(re.sub(r"\bT\b", kind, prototype))
-    return tuple(arguments)
 
 
 def load_all():

@@ -3,8 +3,12 @@
 The inner dimension is cut into parts, each of which adds its product to the result. The rows of the
 right matrix that a part takes are packed, panel of columns after panel of columns, where the
 product is large enough to pay for that or where the columns do not lie side by side in memory. The
-left matrix is read where it is. This is the scheme of Goto and van de Geijn (Anatomy of
-High-Performance Matrix Multiplication, 2008) less the packing that was measured to be a loss.
+left matrix is packed only where what a tile reads of it lies far apart. This is the scheme of Goto
+and van de Geijn (Anatomy of High-Performance Matrix Multiplication, 2008) less the packing that was
+measured to be a loss.
+
+Inside, matrices are addresses: an array that Numba hands from function to function is counted, with
+an atomic instruction each time, which took longer than a small product.
 """
 
 import threading
@@ -12,18 +16,34 @@ import threading
 import numpy as np
 from numba import prange
 
-from ._jit import get_num_threads, inner, kernel, launch, plain
-from .simd import data, dot_rows, dot_tile, exists, tile, tile_rows, tile_vectors, transpose
+from ._jit import close, get_num_threads, inner, kernel, launch, plain
+from .simd import (
+    data,
+    dot_rows,
+    dot_tile,
+    exists,
+    moved,
+    no_data,
+    stack_room,
+    tile,
+    tile_rows,
+    tile_vectors,
+    transpose,
+)
 from .vmath import VECTOR_BYTES, compute, first, lanes, load, store
 
-# Measured on Zen 4, with 32 KB of L1 and 1 MB of L2 per core.
+# Measured on Zen 5, with 48 KB of L1 and 1 MB of L2 per core.
 DEPTH = 384  # of a part of the inner dimension: as sums of sums, the errors are those of OpenBLAS
-ROWS = 32  # of the left matrix, which stay in the cache while all panels pass by
+ROWS = 64  # of the left matrix, which stay in the cache while all panels pass by
 COLUMNS = 1024  # of the right matrix that are packed together
+LEFT_ROOM = ROWS * DEPTH
+APART = 500  # from so long rows of a transposed left matrix on, it is packed for as many columns
 PACK = 200  # from this many rows on, each of which reads all of the right matrix, packing pays
 LONG = 64  # from this inner dimension on, dot products are faster than packing for one row
 DOTS, DOTS_LONG = 12, 256  # and up to so many rows from so long an inner dimension on
 TURN = 256  # up to so many rows, turning the result is faster than turning the right matrix
+NARROW = 16  # up to so many columns, a tile's vectors had better lie along the rows
+SMALL = 16384  # elements packed at a time by a product that has no scratch
 PARALLEL = 300_000  # from so many multiply-adds on, a second thread gains more than it costs
 
 # ------------------------------------------------------------------------------------ kernels
@@ -70,33 +90,71 @@ def block(operands, scratch, top, bottom, left, right):
     """The rows of the result from `top` to `bottom`, there the columns from `left` to `right`."""
     a, b, bias, out, form = operands
     k, pitch = (a.shape[0], a.shape[1]) if form & A_TRANSPOSED else (a.shape[1], a.shape[1])
-    steps = (1, pitch) if form & A_TRANSPOSED else (pitch, 1)
-    matrices = (data(a), steps), (data(b), b.shape[1]), data(bias), (data(out), out.shape[1]), form
-    strips(matrices, data(scratch), k, (top, bottom), (left, right))
+    n, columns = out.shape[1], right - left
+    if form == A_TRANSPOSED and bias.size == 0 and columns <= NARROW < bottom - top:
+        factors = (data(a), pitch), (moved(data(b), left), n, 1)
+        narrow(factors, (moved(data(out), left), n), k, columns, (top, bottom))
+    else:
+        steps = (1, pitch) if form & A_TRANSPOSED else (pitch, 1)
+        matrices = (data(a), steps), (data(b), b.shape[1]), data(bias), (data(out), n), form
+        strips(matrices, data(scratch), COLUMNS, k, (top, bottom), (left, right))
 
 
 @inner
-def strips(matrices, scratch, k, rows, columns):
-    """The same of pointers: `matrices` are those and their strides, in the order of `operands`."""
-    (top, bottom), (left, right) = rows, columns
+def narrow(factors, out, k, n, rows):
+    """Rows of a narrow product of a matrix whose rows lie side by side.
+
+    The vectors of its tiles lie along the rows, of a result that is turned in the end.
+
+    factors  ((data, step) of the left matrix, (data, step of rows, step of columns) of the right)
+    out      (data, step of rows); n columns, at most NARROW
+    """
+    ((a, step), (b, row_step, column_step)), (out, pitch), (top, bottom) = factors, out, rows
+    room, none = stack_room(out, SMALL), no_data(out)
+    for i in range(top, bottom, SMALL // NARROW):
+        count = min(SMALL // NARROW, bottom - i)
+        width = whole(count, lanes(out))
+        matrices = (b, (column_step, row_step)), (moved(a, i), step), none, (room, width), 0
+        strips(matrices, none, COLUMNS, k, (0, n), (0, count))
+        turn_rows((room, width), (moved(out, i * pitch), pitch), count, (0, n))
+
+
+@inner
+def strips(matrices, scratch, most, k, rows, columns):
+    """The same of pointers: `matrices` are those and their strides, in the order of `operands`.
+
+    most  of the columns, which are packed together
+    """
+    (a, (row_step, step)), (top, bottom), (left, right) = matrices[0], rows, columns
+    packs_left = row_step == 1 and step >= APART and right - left >= APART
+    room = stack_room(a, LEFT_ROOM)
     parts = max(1, (k + DEPTH - 1) // DEPTH)  # one even if there is nothing to add up
-    for j in range(left, right, COLUMNS):
+    for j in range(left, right, most):
         for part in range(parts):
             start, stop = k * part // parts, k * (part + 1) // parts
             for i in range(top, bottom, ROWS):
+                end = min(i + ROWS, bottom)
+                lefts = (a, i * row_step + start * step, row_step, step)
+                if packs_left:
+                    by_rows = step == 1
+                    source = (a, row_step if by_rows else step, by_rows)
+                    pack(source, start, stop, i, end, (room, 0, ROWS))
+                    lefts = (room, 0, 1, ROWS)
                 panels(
                     matrices,
+                    lefts,
                     scratch,
-                    (i, min(i + ROWS, bottom), i == top),
-                    (j, min(j + COLUMNS, right)),
+                    (i, end, i == top),
+                    (j, min(j + most, right)),
                     (start, stop, part == 0, part == parts - 1),
                 )
 
 
 @inner
-def panels(matrices, scratch, rows, columns, part):
+def panels(matrices, lefts, scratch, rows, columns, part):
     """A part's product for up to ROWS rows and COLUMNS columns; packs for the first rows."""
-    (a, (row_step, step)), (b, b_pitch), bias, (out, n), form = matrices
+    _, (b, b_pitch), bias, (out, n), form = matrices
+    a, at_left, row_step, step = lefts
     top, bottom, is_top = rows
     j, right = columns
     start, stop, is_first, is_last = part
@@ -115,7 +173,7 @@ def panels(matrices, scratch, rows, columns, part):
             at += pitch * whole(stop - start, lanes(out))
         for i in range(top, bottom, tile_rows()):
             extent = (min(tile_rows(), bottom - i), width, stop - start)
-            row = (a, i * row_step + start * step, row_step, step)
+            row = (a, at_left + (i - top) * row_step, row_step, step)
             tile(row, panel, (out, i * n + j, n), (bias, j), extent, ends)
         j += width
 
@@ -128,9 +186,8 @@ def whole(size, unit):
 @inner
 def panel_width(columns, lanes, is_long):
     """How many of the columns left the next panel takes: all panels get about the same."""
-    if is_long and columns >= tile_vectors(True) * lanes:
-        return tile_vectors(True) * lanes
-    panels = whole(columns, tile_vectors(False) * lanes) // (tile_vectors(False) * lanes)
+    most = (tile_vectors(True) if is_long else tile_vectors(False)) * lanes
+    panels = whole(columns, most) // most
     return min(columns, whole(columns, panels * lanes) // panels)
 
 
@@ -145,19 +202,51 @@ def pack(matrix, start, stop, left, right, panel):
     target, at, pitch = panel
     size = lanes(source)
     if is_transposed:
-        squares = start + (stop - start) // size * size
         for j in range(left, right, size):
-            for p in range(start, squares, size):
-                square = (source, j * stride + p, stride, right - j)
-                transpose(square, (target, at + (p - start) * pitch + j - left, pitch))
-        for p in range(squares, stop):
-            for j in range(left, right):
-                target[at + (p - start) * pitch + j - left] = source[j * stride + p]
+            for p in range(start, stop, size):
+                square = (target, at + (p - start) * pitch + j - left, pitch)
+                transpose((source, j * stride + p, stride), square, (right - j, stop - p))
     else:
         for p in range(start, stop):
             for j in range(left, right, size):
                 vector = load(source, p * stride + j, right - j, 0.0)
                 store(target, at + (p - start) * pitch + j - left, size, vector)
+
+
+STRIDED = "Array(T, 2, 'A', readonly=True)"
+
+
+@kernel(f"boolean({STRIDED}, {STRIDED}, T[:, ::1])", parallel=False)
+def small_product(a, b, out):
+    """out (m, n) = a b, by one thread; whether it could: not if no axis of `b` is contiguous.
+
+    What is small is mostly the call. So there is one kernel for all layouts, and what has to be
+    packed is, on the stack.
+    """
+    (m, n), k = out.shape, a.shape[1]
+    row_step, step = a.strides[0] // a.itemsize, a.strides[1] // a.itemsize
+    pitch, column_step = b.strides[0] // b.itemsize, b.strides[1] // b.itemsize
+    left, none, room = (data(a), (row_step, step)), no_data(out), stack_room(data(out), SMALL)
+    are_dots = step == 1 and pitch == 1
+    if are_dots and k >= LONG and n == 1:
+        dots_with((data(a), row_step), data(b), data(out), k, (0, m))
+    elif are_dots and k >= LONG and m == 1:
+        dots_with((data(b), column_step), data(a), data(out), k, (0, n))
+    elif are_dots and min(m, n) <= DOTS and k >= DOTS_LONG:
+        dot_tiles((data(a), row_step), (data(b), column_step), (data(out), n), k, (0, m), (0, n))
+    elif row_step == 1 and n <= NARROW < m:
+        narrow(((data(a), step), (data(b), pitch, column_step)), (data(out), n), k, n, (0, m))
+    elif n == 1 or column_step == 1:
+        operands = left, (data(b), pitch), none, (data(out), n), 0
+        strips(operands, none, COLUMNS, k, (0, m), (0, n))
+    elif k == 1 or pitch == 1:
+        # A panel takes up to one vector more in width and in height.
+        most = min(COLUMNS, SMALL // (min(k, DEPTH) + lanes(out)) - lanes(out))
+        operands = left, (data(b), column_step), none, (data(out), n), B_TRANSPOSED
+        strips(operands, room, most, k, (0, m), (0, n))
+    else:
+        return False
+    return True
 
 
 @kernel("void(T[:, ::1], T[::1], T[::1], int64)")
@@ -173,18 +262,26 @@ def matrix_vector(matrix, vector, out, threads):
 
 @inner
 def dots(matrix, vector, out, top, bottom):
+    """The dot products of the rows from top to bottom with the vector."""
+    k = matrix.shape[1]
+    dots_with((data(matrix), k), data(vector), data(out), k, (top, bottom))
+
+
+@inner
+def dots_with(matrix, vector, out, k, rows):
     """Four rows at a time; where fewer are left, the last one repeats."""
-    flat, vector, out, k = data(matrix), data(vector), data(out), matrix.shape[1]
+    (flat, pitch), (top, bottom) = matrix, rows
     zero = load(vector, 0, 0, 0.0)
     for i in range(top, bottom, 4):
         i1, i2, i3 = min(i + 1, bottom - 1), min(i + 2, bottom - 1), min(i + 3, bottom - 1)
+        row, row1, row2, row3 = i * pitch, i1 * pitch, i2 * pitch, i3 * pitch
         sum0 = sum1 = sum2 = sum3 = zero
         for p in range(0, k, lanes(vector)):
             x = load(vector, p, k - p, 0.0)
-            sum0 = compute("add", sum0, compute("multiply", x, load(flat, i * k + p, k - p, 0.0)))
-            sum1 = compute("add", sum1, compute("multiply", x, load(flat, i1 * k + p, k - p, 0.0)))
-            sum2 = compute("add", sum2, compute("multiply", x, load(flat, i2 * k + p, k - p, 0.0)))
-            sum3 = compute("add", sum3, compute("multiply", x, load(flat, i3 * k + p, k - p, 0.0)))
+            sum0 = compute("add", sum0, compute("multiply", x, load(flat, row + p, k - p, 0.0)))
+            sum1 = compute("add", sum1, compute("multiply", x, load(flat, row1 + p, k - p, 0.0)))
+            sum2 = compute("add", sum2, compute("multiply", x, load(flat, row2 + p, k - p, 0.0)))
+            sum3 = compute("add", sum3, compute("multiply", x, load(flat, row3 + p, k - p, 0.0)))
         out[i] = first(compute("all_sum", sum0))
         out[i1] = first(compute("all_sum", sum1))
         out[i2] = first(compute("all_sum", sum2))
@@ -209,14 +306,21 @@ def row_products(a, b, out, threads):
 
 @inner
 def dot_block(a, b, out, top, bottom, left, right):
-    """Few rows of one matrix stay in the cache while those of the other one pass by."""
+    """The rows of the result from `top` to `bottom`, there the columns from `left` to `right`."""
     k, n = a.shape[1], out.shape[1]
+    dot_tiles((data(a), k), (data(b), k), (data(out), n), k, (top, bottom), (left, right))
+
+
+@inner
+def dot_tiles(a, b, out, k, rows, columns):
+    """Few rows of one matrix stay in the cache while those of the other one pass by."""
+    (a, a_pitch), (b, b_pitch), (out, n) = a, b, out
+    (top, bottom), (left, right) = rows, columns
     for j in range(left, right, dot_rows(1)):
         for i in range(top, bottom, dot_rows(0)):
-            rows = (data(a), i * k, k)
-            columns = (data(b), j * k, k)
             extent = (min(dot_rows(0), bottom - i), min(dot_rows(1), right - j), k)
-            dot_tile(rows, columns, (data(out), i * n + j, n), extent)
+            starts = (a, i * a_pitch, a_pitch), (b, j * b_pitch, b_pitch), (out, i * n + j, n)
+            dot_tile(*starts, extent)
 
 
 @kernel("void(T[:, ::1], T[:, ::1], int64)")
@@ -232,25 +336,33 @@ def turned(x, out, threads):
 
 @inner
 def turn(x, out, top, bottom):
-    """The rows of x from top to bottom: whole squares in registers, what is left one by one."""
-    source, target = data(x), data(out)
-    size, (m, n) = lanes(source), x.shape
-    squares_end, columns_end = top + (bottom - top) // size * size, n // size * size
-    for i in range(top, squares_end, size):
-        for j in range(0, columns_end, size):
-            transpose((source, i * n + j, n, size), (target, j * m + i, m))
-        for j in range(columns_end, n):
-            for p in range(i, i + size):
-                target[j * m + p] = source[p * n + j]
-    for i in range(squares_end, bottom):
-        for j in range(n):
-            target[j * m + i] = source[i * n + j]
+    """The rows of x from top to bottom."""
+    m, n = x.shape
+    turn_rows((data(x), n), (data(out), m), n, (top, bottom))
+
+
+@inner
+def turn_rows(x, out, n, rows):
+    """The same of pointers, (data, stride) each; x has n columns. Square by square in registers."""
+    (x, x_pitch), (out, pitch), (top, bottom) = x, out, rows
+    for i in range(top, bottom, lanes(x)):
+        for j in range(0, n, lanes(x)):
+            here, there = (x, i * x_pitch + j, x_pitch), (out, j * pitch + i, pitch)
+            transpose(here, there, (bottom - i, n - j))
 
 
 # ------------------------------------------------------------------------------------ wrapper
 
 _NOTHING = {kind: np.empty(0, kind) for kind in "fd"}
 _scratch = threading.local()  # as a fresh one would cost page faults in each call
+
+
+def _small_product(*args):
+    """The first call of that kernel, which takes the place of this function."""
+    global _small_product
+    close(small_product)
+    _small_product = small_product
+    return small_product(*args)
 
 
 def matmul(a, b, out=None, bias=None, relu=False):
@@ -260,7 +372,16 @@ def matmul(a, b, out=None, bias=None, relu=False):
     what is negative in the end becomes 0. Returns `out`, a C-contiguous array (m, n) which must not
     overlap the others; a fresh one by default.
     """
-    (m, k), (_, n) = a.shape, b.shape
+    m, (k, n) = len(a), b.shape
+    if out is None:
+        out = np.empty((m, n), a.dtype)
+    is_large = m * k * n >= PARALLEL
+    if bias is None and not is_large and not relu:
+        try:
+            if _small_product(a, b, out):
+                return out
+        except TypeError:  # not aligned
+            pass
     form = RELU if relu else 0
     if not a.flags.carray:
         a, transposed = _stored(a)
@@ -268,9 +389,6 @@ def matmul(a, b, out=None, bias=None, relu=False):
     if not b.flags.carray:
         b, transposed = _stored(b)
         form |= B_TRANSPOSED * transposed
-    if out is None:
-        out = np.empty((m, n), a.dtype)
-    is_large = m * k * n >= PARALLEL
     if k >= LONG:
         if (n == 1 and not form & A_TRANSPOSED) or (m == 1 and form & B_TRANSPOSED):
             matrix, vector = (b, a) if form & B_TRANSPOSED else (a, b)
@@ -305,9 +423,11 @@ def _finished(out, bias, relu):
 
 def _stored(x):
     """The C-contiguous array of which `x` is the transpose, and 1; or `x` as one, and 0."""
-    flags = x.flags
-    if flags.f_contiguous and not flags.c_contiguous:
-        return plain(x.T), 1
+    turned = x.T
+    if turned.flags.carray:
+        return turned, 1
+    if turned.flags.c_contiguous and not x.flags.c_contiguous:
+        return plain(turned), 1
     return plain(x), 0
 
 

@@ -90,6 +90,38 @@ def data(typingctx, array):
 
 
 @intrinsic
+def no_data(typingctx, array):
+    """The null pointer to an array's elements."""
+
+    def codegen(context, builder, signature, args):
+        return ir.Constant(context.get_value_type(signature.return_type), None)
+
+    return types.CPointer(array.dtype)(array), codegen
+
+
+@intrinsic(prefer_literal=True)
+def stack_room(typingctx, pointer, size):
+    """Memory on the stack for `size` elements, a constant, of what `pointer` points to."""
+
+    def codegen(context, builder, signature, args):
+        element = context.get_data_type(pointer.dtype)
+        with builder.goto_entry_block():
+            return builder.alloca(element, INDEX(size.literal_value))
+
+    return pointer(pointer, size), codegen
+
+
+@intrinsic
+def moved(typingctx, pointer, count):
+    """The address so many elements further on."""
+
+    def codegen(context, builder, signature, args):
+        return builder.gep(args[0], [args[1]])
+
+    return pointer(pointer, types.int64), codegen
+
+
+@intrinsic
 def exists(typingctx, pointer):
     """Whether it is not null."""
 
@@ -139,6 +171,18 @@ class Row:
             else:
                 self.builder.store(value, pointer, align=self.align)
 
+    def prefetch(self, start):
+        """Ask for the vectors' place in memory, which will be written."""
+        byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
+        function = cgutils.get_or_insert_function(
+            self.builder.module,
+            ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag]),
+            "llvm.prefetch.p0",
+        )
+        for pointer, _ in self._pointers(start):
+            address = self.builder.bitcast(pointer, byte)
+            self.builder.call(function, [address, flag(1), flag(3), flag(1)])
+
     def multiply_add(self, x, y, z):
         """x y + z, rounded once where the CPU can."""
         bits = self.align * 8
@@ -179,6 +223,8 @@ def _settled(builder, pointer):
 def _emit_tile(builder, row, lefts, left_step, right, results, bias, depth, ends):
     # `lefts` and `results` are the starts of the rows, `row` what their vectors have in common.
     is_first, is_last, is_relu = ends
+    for start in results:
+        row.prefetch(start)
     sums = [[cgutils.alloca_once_value(builder, row.zero) for _ in range(row.count)] for _ in lefts]
     with cgutils.for_range(builder, depth) as loop:
         factors = row.load(builder.gep(right.start, [builder.mul(loop.index, right.strides[0])]))
@@ -219,7 +265,7 @@ def tile(typingctx, left, right, result, bias, extent, ends):
     result  (flat array, index, stride of rows)
     bias    (array, index): of one row, or empty
     extent  (rows, columns, depth): at most `tile_rows()` rows and `tile_vectors(False)` vectors
-            of columns, or one row and exactly `tile_vectors(True)`; any depth
+            of columns, or one row and at most `tile_vectors(True)`; any depth
     ends    (is_first, is_last, is_relu): booleans, which part of the inner dimension this is, and
             whether what is negative in the end becomes 0
     """
@@ -254,7 +300,7 @@ def tile(typingctx, left, right, result, bias, extent, ends):
             with builder.if_then(builder.icmp_signed(">", rows, INDEX(lower))):
                 is_whole = builder.icmp_signed("==", columns, INDEX(vectors * lanes))
                 choice(height, lower + 1, vectors, True, is_whole)
-                for count in range(shapes[0][1], 0, -1):
+                for count in range(vectors, 0, -1):
                     reaches = builder.icmp_signed(">", columns, INDEX((count - 1) * lanes))
                     choice(height, lower + 1, count, False, reaches)
         builder.branch(done)
@@ -368,25 +414,40 @@ def _lane_sums(builder, vectors):
 
 
 @intrinsic
-def transpose(typingctx, source, target):
-    """Write a square, of as many rows as a vector has lanes, with rows for columns.
+def transpose(typingctx, source, target, extent):
+    """Write up to as many rows as a vector has lanes, of as many columns, with rows for columns.
 
-    source  (flat array, index, stride of rows, rows): when fewer rows are there, the last repeats
-    target  (flat array, index, stride of rows): with room for the whole square
+    source, target  (data, index of the first element, stride of rows)
+    extent          (rows, columns) of the source that are there, at least one each; may be more
     """
     dtype = source[0].dtype
 
     def codegen(context, builder, signature, args):
-        read, write = (Operand(builder, value) for value in args)
-        row = Row(builder, dtype, 1)
-        lanes = row.vector.count
-        vectors = [row.load(start)[0] for start in read.rows(builder, lanes, 1, read.strides[1])]
-        starts = write.rows(builder, lanes, lanes, None)
-        for start, vector in zip(starts, transposed(builder, vectors)):
-            row.store(start, [vector])
+        read, write = (Operand(builder, value) for value in args[:2])
+        extents = cgutils.unpack_tuple(builder, args[2])
+        lanes = VECTOR_BYTES * 8 // dtype.bitwidth
+
+        def square(least, here, read_row, write_row):
+            starts = read.rows(builder, lanes, least, here[0])
+            vectors = [read_row.load(start)[0] for start in starts]
+            columns = zip(write.rows(builder, lanes, least, here[1]), transposed(builder, vectors))
+            # Backwards: where a row repeats the last one, that one is written last.
+            for start, vector in reversed(list(columns)):
+                write_row.store(start, [vector])
+
+        is_whole = builder.and_(
+            *(builder.icmp_signed(">=", size, INDEX(lanes)) for size in extents)
+        )
+        with builder.if_else(is_whole) as (then, otherwise):
+            with then:
+                row = Row(builder, dtype, 1)
+                square(lanes, extents, row, row)
+            with otherwise:
+                rows, columns = (Row(builder, dtype, 1, size) for size in extents)
+                square(1, extents, columns, rows)
         return context.get_dummy_value()
 
-    return types.void(source, target), codegen
+    return types.void(source, target, extent), codegen
 
 
 def transposed(builder, rows):
