@@ -87,6 +87,7 @@ SIZES = [
     (64, 10),
     (300, 129, 70, 2, 10),
     (5, 100, 300, 1),  # one unit at the end, so many inputs that it is a dot product
+    (30, 9, 260, 5),  # few inputs of many outputs: dot products in the way back
     (40, 2100, 300, 4),  # wider than what a call packs at a time
 ]
 COUNTS = (1, 2, 12, 13, 33, 200, 257)  # on both sides of where another way is taken

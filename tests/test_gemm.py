@@ -29,6 +29,8 @@ SIZES = sorted(
     | {(m, k, n) for m, n in [(1, 33), (33, 1), (10, 17), (201, 40)] for k in DEPTHS}
     | {(3, 5, n) for n in (1023, 1024, 1025, 1100)}
     | {(201, 520, 1030), (33, 1030, 1025), (1, 1, 1), (1, 2000, 1), (2000, 2, 1), (1, 2, 2000)}
+    # One row, of so much that the rows of the right matrix are read whole, 8 at a time
+    | {(1, k, n) for k, n in [(7, 5000), (37, 1000), (392, 90), (409, 1030), (800, 47)]}
     # Of few columns (16, with 1024 rows at a time), and of long rows of the left matrix (500)
     | {(m, 30, n) for m in (16, 17, 1024, 1025) for n in (15, 16, 17)}
     | {(m, 33, n) for m in (499, 500, 523) for n in (499, 500, 523)}
@@ -202,6 +204,7 @@ def test_same_bits_for_any_number_of_threads(rng, dtype, orders, threads):
         (501, 64, 10),
         (9, 600, 130),
         (40, 600, 130),
+        (128, 512, 10),
     ]:
         a = stored(rng.normal(size=(m, k)).astype(dtype), orders[0])
         b = stored(rng.normal(size=(k, n)).astype(dtype), orders[1])

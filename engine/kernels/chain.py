@@ -150,7 +150,7 @@ def input_slope(g, weights, slope, turned, scratch, top, bottom):
     nothing = scratch[:0]
     if m == 1 and outputs >= LONG:
         dots(weights, g.reshape(-1), slope.reshape(-1), top, bottom)
-    elif m <= DOTS and outputs >= DOTS_LONG:
+    elif min(m, len(weights)) <= DOTS and outputs >= DOTS_LONG:
         dot_block(g, weights, slope, 0, m, top, bottom)
     elif m <= TURN:
         block((weights, g, nothing, turned, B_TRANSPOSED), scratch, top, bottom, 0, m)

@@ -18,6 +18,7 @@ from numba import prange
 
 from ._jit import close, get_num_threads, inner, kernel, launch, plain
 from .simd import (
+    add_rows,
     data,
     dot_rows,
     dot_tile,
@@ -34,17 +35,21 @@ from .vmath import VECTOR_BYTES, compute, first, lanes, load, store
 
 # Measured on Zen 5, with 48 KB of L1 and 1 MB of L2 per core.
 DEPTH = 384  # of a part of the inner dimension: as sums of sums, the errors are those of OpenBLAS
+SQUARE = 16  # its parts start at multiples of a vector, or of two
 ROWS = 64  # of the left matrix, which stay in the cache while all panels pass by
 COLUMNS = 1024  # of the right matrix that are packed together
 LEFT_ROOM = ROWS * DEPTH
 APART = 500  # from so long rows of a transposed left matrix on, it is packed for as many columns
 PACK = 200  # from this many rows on, each of which reads all of the right matrix, packing pays
 LONG = 64  # from this inner dimension on, dot products are faster than packing for one row
-DOTS, DOTS_LONG = 12, 256  # and up to so many rows from so long an inner dimension on
+DOTS, DOTS_LONG = 12, 256  # and up to so many rows or columns from so long an inner one on
 TURN = 256  # up to so many rows, turning the result is faster than turning the right matrix
 NARROW = 16  # up to so many columns, a tile's vectors had better lie along the rows
 SMALL = 16384  # elements packed at a time by a product that has no scratch
+STREAM = 8  # rows of the right matrix that are read side by side for one row of the left
+STREAMED = 30_000  # elements of the right matrix from which on that pays
 PARALLEL = 300_000  # from so many multiply-adds on, a second thread gains more than it costs
+ALONE = 1_200_000  # from so many on, packing gains more than the call of its kernel costs
 
 # ------------------------------------------------------------------------------------ kernels
 
@@ -130,8 +135,11 @@ def strips(matrices, scratch, most, k, rows, columns):
     room = stack_room(a, LEFT_ROOM)
     parts = max(1, (k + DEPTH - 1) // DEPTH)  # one even if there is nothing to add up
     for j in range(left, right, most):
+        if bottom - top == 1 and not exists(scratch) and k * (right - left) >= STREAMED:
+            one_row(matrices, k, top, (j, min(j + most, right)))
+            continue
         for part in range(parts):
-            start, stop = k * part // parts, k * (part + 1) // parts
+            start, stop = cut(k, SQUARE, part, parts)
             for i in range(top, bottom, ROWS):
                 end = min(i + ROWS, bottom)
                 lefts = (a, i * row_step + start * step, row_step, step)
@@ -148,6 +156,41 @@ def strips(matrices, scratch, most, k, rows, columns):
                     (j, min(j + most, right)),
                     (start, stop, part == 0, part == parts - 1),
                 )
+
+
+@inner
+def one_row(matrices, k, top, columns):
+    """One row of the result by `add_rows`, in the parts and with the sums of tiles."""
+    (a, (row_step, step)), (b, pitch), bias, (out, n), form = matrices
+    left, right = columns
+    size, at, room = right - left, top * n + left, stack_room(out, COLUMNS)
+    parts = max(1, (k + DEPTH - 1) // DEPTH)
+    for part in range(parts):
+        start, stop = cut(k, SQUARE, part, parts)
+        sums = (out, at) if part == 0 else (room, 0)
+        for p in range(start, stop - STREAM + 1, STREAM):
+            factors = (a, top * row_step + p * step, step)
+            add_rows(STREAM, factors, (b, p * pitch + left, pitch), sums, size, p == start)
+        for p in range(start + (stop - start) // STREAM * STREAM, stop):
+            factors = (a, top * row_step + p * step, step)
+            add_rows(1, factors, (b, p * pitch + left, pitch), sums, size, p == start)
+        if part > 0:
+            add_to((out, at), (room, 0), size)
+    if exists(bias):
+        add_to((out, at), (bias, left), size)
+    if form & RELU:
+        for j in range(0, size, lanes(out)):
+            block = load(out, at + j, size - j, 0.0)
+            store(out, at + j, size - j, compute("maximum", load(out, at, 0, 0.0), block))
+
+
+@inner
+def add_to(sums, terms, size):
+    """Add so many elements; of both (data, index)."""
+    (sums, at), (terms, start) = sums, terms
+    for j in range(0, size, lanes(sums)):
+        block, term = load(sums, at + j, size - j, 0.0), load(terms, start + j, size - j, 0.0)
+        store(sums, at + j, size - j, compute("add", block, term))
 
 
 @inner
@@ -376,7 +419,8 @@ def matmul(a, b, out=None, bias=None, relu=False):
     if out is None:
         out = np.empty((m, n), a.dtype)
     is_large = m * k * n >= PARALLEL
-    if bias is None and not is_large and not relu:
+    is_alone = not is_large or (m * k * n < ALONE and get_num_threads() == 1)
+    if is_alone and bias is None and not relu:
         try:
             if _small_product(a, b, out):
                 return out
@@ -395,7 +439,7 @@ def matmul(a, b, out=None, bias=None, relu=False):
             args = matrix, vector.reshape(-1), out.reshape(-1)
             launch(matrix_vector, *args) if is_large else matrix_vector(*args, 1)
             return _finished(out, bias, relu)
-        if form == B_TRANSPOSED and m <= DOTS and k >= DOTS_LONG and bias is None:
+        if form == B_TRANSPOSED and min(m, n) <= DOTS and k >= DOTS_LONG and bias is None:
             launch(row_products, a, b, out) if is_large else row_products(a, b, out, 1)
             return out
     if form == B_TRANSPOSED and DOTS < m <= min(n // 2, TURN) and bias is None and is_large:

@@ -310,6 +310,52 @@ def tile(typingctx, left, right, result, bias, extent, ends):
     return types.void(*kinds, extent, ends), codegen
 
 
+# ------------------------------------------------------------------------------------- rows
+
+
+@intrinsic(prefer_literal=True)
+def add_rows(typingctx, count, factors, right, result, columns, is_first):
+    """result += the sum of `count` rows of `right`, a constant, each times its factor.
+
+    Each element is the chain that it is in a tile; but whole rows are read, which memory likes.
+
+    factors   (data, index of the first, stride)
+    right     (data, index, stride of rows)
+    result    (data, index), which counts as 0 if this is the first sum
+    """
+    dtype = right[0].dtype
+
+    def codegen(context, builder, signature, args):
+        factors, right, result = (Operand(builder, value) for value in args[1:4])
+        columns, is_first = args[4:]
+        rows = INDEX(count.literal_value)
+        whole = Row(builder, dtype, 1)
+        xs = [
+            splat(builder, builder.load(start), whole.vector)
+            for start in factors.rows(builder, rows.constant, rows.constant, rows)
+        ]
+        starts = list(right.rows(builder, rows.constant, rows.constant, rows))
+
+        def add(row, at):
+            target = builder.gep(result.start, [at])
+            total = builder.select(is_first, row.zero, row.load(target)[0])
+            for x, start in zip(xs, starts):
+                total = row.multiply_add(x, row.load(builder.gep(start, [at]))[0], total)
+            row.store(target, [total])
+
+        lanes = INDEX(whole.vector.count)
+        steps = builder.sdiv(columns, lanes)
+        with cgutils.for_range(builder, steps) as loop:
+            add(whole, builder.mul(loop.index, lanes))
+        done = builder.mul(steps, lanes)
+        rest = builder.sub(columns, done)
+        with builder.if_then(builder.icmp_signed(">", rest, INDEX(0))):
+            add(Row(builder, dtype, 1, rest), done)
+        return context.get_dummy_value()
+
+    return types.void(count, factors, right, result, types.int64, types.boolean), codegen
+
+
 # ------------------------------------------------------------------------------------- dots
 
 
