@@ -31,6 +31,7 @@ from .gemm import (
     PARALLEL,
     RELU,
     TURN,
+    ZERO,
     block,
     cut,
     dot_block,
@@ -109,10 +110,10 @@ def forward(layers, layer, x, scratch, part, parts):
     own = share_of(scratch, part, parts) if m >= PACK else scratch[:0]
     if m >= PACK * parts or outputs < 2 * lanes(bias) * parts:
         top, bottom = cut(m, tile_rows(), part, parts)
-        block(operands, own, top, bottom, 0, outputs)
+        block(operands, own, top, bottom, ZERO, outputs)
     else:
         left, right = cut(outputs, lanes(bias), part, parts)
-        block(operands, own, 0, m, left, right)
+        block(operands, own, ZERO, m, left, right)
 
 
 @inner
@@ -153,10 +154,12 @@ def input_slope(g, weights, slope, turned, scratch, top, bottom):
     elif min(m, len(weights)) <= DOTS and outputs >= DOTS_LONG:
         dot_block(g, weights, slope, 0, m, top, bottom)
     elif m <= TURN:
-        block((weights, g, nothing, turned, B_TRANSPOSED), scratch, top, bottom, 0, m)
+        form = ZERO + B_TRANSPOSED
+        block((weights, g, nothing, turned, form), scratch, top, bottom, ZERO, m)
         turn(turned, slope, top, bottom)
     else:
-        block((g, weights, nothing, slope, B_TRANSPOSED), scratch, 0, m, top, bottom)
+        form = ZERO + B_TRANSPOSED
+        block((g, weights, nothing, slope, form), scratch, ZERO, m, top, bottom)
 
 
 @inner
@@ -246,8 +249,8 @@ def backward(layers, layer, plan, x, scratch, rates, part, parts):
             continue
         # The strip as the part of a whole gradient that the product writes
         whole = array_at(x, gradients - bytes_of(scratch, i * outputs), (inputs, outputs))
-        operands = a, g, nothing, whole, A_TRANSPOSED
-        block(operands, own if m >= WHOLE else nothing, i, end, 0, outputs)
+        operands = a, g, nothing, whole, ZERO + A_TRANSPOSED
+        block(operands, own if m >= WHOLE else nothing, i, end, ZERO, outputs)
         source = array_at(scratch, gradients, ((end - i) * outputs,))
         move(plan[RULE], cells, rates, source, i * outputs, (end - i) * outputs)
     if has_slope and layers[layer - 1, FORM] == RELU:

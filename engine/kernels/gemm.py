@@ -54,6 +54,10 @@ ALONE = 1_200_000  # from so many on, packing gains more than the call of its ke
 # ------------------------------------------------------------------------------------ kernels
 
 
+# As an argument, a literal number has a type of its own, for which all that is called would be
+# compiled once more; these have the type of other numbers.
+ZERO, ONE = np.int64(0), np.int64(1)
+
 # What `form` of a product is the sum of.
 A_TRANSPOSED, B_TRANSPOSED, RELU = 1, 2, 4
 
@@ -70,17 +74,17 @@ def product(a, b, bias, out, scratch, form, threads):
     operands = a, b, bias, out, form
     m, n = out.shape
     if threads == 1:
-        block(operands, scratch, 0, m, 0, n)
+        block(operands, scratch, ZERO, m, ZERO, n)
     else:
         for t in prange(threads):
             own = scratch[scratch.size // threads * t : scratch.size // threads * (t + 1)]
             # Whole rows lie better in the cache, but each of these threads packs all of `b`.
             if m >= PACK * threads or n < 2 * lanes(out) * threads:
                 top, bottom = cut(m, tile_rows(), t, threads)
-                block(operands, own, top, bottom, 0, n)
+                block(operands, own, top, bottom, ZERO, n)
             else:
                 left, right = cut(n, lanes(out), t, threads)
-                block(operands, own, 0, m, left, right)
+                block(operands, own, ZERO, m, left, right)
 
 
 @inner
@@ -97,7 +101,7 @@ def block(operands, scratch, top, bottom, left, right):
     k, pitch = (a.shape[0], a.shape[1]) if form & A_TRANSPOSED else (a.shape[1], a.shape[1])
     n, columns = out.shape[1], right - left
     if form == A_TRANSPOSED and bias.size == 0 and columns <= NARROW < bottom - top:
-        factors = (data(a), pitch), (moved(data(b), left), n, 1)
+        factors = (data(a), pitch), (moved(data(b), left), n, ONE)
         narrow(factors, (moved(data(out), left), n), k, columns, (top, bottom))
     else:
         steps = (1, pitch) if form & A_TRANSPOSED else (pitch, 1)
@@ -119,9 +123,9 @@ def narrow(factors, out, k, n, rows):
     for i in range(top, bottom, SMALL // NARROW):
         count = min(SMALL // NARROW, bottom - i)
         width = whole(count, lanes(out))
-        matrices = (b, (column_step, row_step)), (moved(a, i), step), none, (room, width), 0
-        strips(matrices, none, COLUMNS, k, (0, n), (0, count))
-        turn_rows((room, width), (moved(out, i * pitch), pitch), count, (0, n))
+        matrices = (b, (column_step, row_step)), (moved(a, i), step), none, (room, width), ZERO
+        strips(matrices, none, COLUMNS, k, (ZERO, n), (ZERO, count))
+        turn_rows((room, width), (moved(out, i * pitch), pitch), count, (ZERO, n))
 
 
 @inner
@@ -146,7 +150,7 @@ def strips(matrices, scratch, most, k, rows, columns):
                 if packs_left:
                     by_rows = step == 1
                     source = (a, row_step if by_rows else step, by_rows)
-                    pack(source, start, stop, i, end, (room, 0, ROWS))
+                    pack(source, start, stop, i, end, (room, ZERO, ZERO + ROWS))
                     lefts = (room, 0, 1, ROWS)
                 panels(
                     matrices,
@@ -211,7 +215,7 @@ def panels(matrices, lefts, scratch, rows, columns, part):
             pitch = whole(width, lanes(out))
             panel = (scratch, at, pitch)
             if is_top:
-                source = (b, b_pitch, form & B_TRANSPOSED)
+                source = (b, b_pitch, form & B_TRANSPOSED != 0)
                 pack(source, start, stop, j, j + width, panel)
             at += pitch * whole(stop - start, lanes(out))
         for i in range(top, bottom, tile_rows()):
@@ -278,15 +282,15 @@ def small_product(a, b, out):
     elif are_dots and min(m, n) <= DOTS and k >= DOTS_LONG:
         dot_tiles((data(a), row_step), (data(b), column_step), (data(out), n), k, (0, m), (0, n))
     elif row_step == 1 and n <= NARROW < m:
-        narrow(((data(a), step), (data(b), pitch, column_step)), (data(out), n), k, n, (0, m))
+        narrow(((data(a), step), (data(b), pitch, column_step)), (data(out), n), k, n, (ZERO, m))
     elif n == 1 or column_step == 1:
-        operands = left, (data(b), pitch), none, (data(out), n), 0
-        strips(operands, none, COLUMNS, k, (0, m), (0, n))
+        operands = left, (data(b), pitch), none, (data(out), n), ZERO
+        strips(operands, none, COLUMNS, k, (ZERO, m), (ZERO, n))
     elif k == 1 or pitch == 1:
         # A panel takes up to one vector more in width and in height.
         most = min(COLUMNS, SMALL // (min(k, DEPTH) + lanes(out)) - lanes(out))
-        operands = left, (data(b), column_step), none, (data(out), n), B_TRANSPOSED
-        strips(operands, room, most, k, (0, m), (0, n))
+        operands = left, (data(b), column_step), none, (data(out), n), ZERO + B_TRANSPOSED
+        strips(operands, room, most, k, (ZERO, m), (ZERO, n))
     else:
         return False
     return True
