@@ -1,6 +1,6 @@
 """hotgrad's engine: a Tensor that records what is done to it, and differentiates it."""
 
-from . import heap, limits, spinning  # first: what they set is read when Numba is imported
+from . import heap, limits  # first: Numba, which the others import, has to find its limit
 from .anomaly import detect_anomaly
 from .check import GradcheckError, gradcheck, gradgradcheck
 from .creation import (

@@ -6,7 +6,6 @@ import sys
 
 import pytest
 
-from engine import spinning
 from engine.limits import cpu_quota
 
 
@@ -72,31 +71,3 @@ def test_the_default_number_of_threads_keeps_to_the_quota(before, wanted):
     command = [sys.executable, "-c", PROGRAM, *before]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.split() == [wanted or "1"]
-
-
-SPINNING = """
-import numpy as np
-import engine
-x = np.ones((512, 512), "float32")
-engine.set_num_threads(2)
-engine.matmul(x, x)
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="asks GNU's OpenMP, which Linux has")
-@pytest.mark.parametrize(
-    "settings, expected",
-    [({}, "20000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "passive"}, "0")],
-)
-def test_what_waits_spins_for_a_while(settings, expected):
-    """The library says at its start what it took from the environment."""
-    kept = {name: value for name, value in os.environ.items() if name not in spinning.VARIABLES}
-    asked = {"OMP_DISPLAY_ENV": "verbose", "NUMBA_THREADING_LAYER": "omp", "NUMBA_NUM_THREADS": "2"}
-    result = subprocess.run(
-        [sys.executable, "-c", SPINNING],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**kept, **asked, **settings},
-    )
-    assert f"GOMP_SPINCOUNT = '{expected}'" in result.stderr

@@ -117,7 +117,7 @@ class Backoff:
     happens again soon.
     """
 
-    SLOW, TRIAL, LEAST, MOST = 2e-3, 0.02, 0.005, 0.1  # seconds
+    SLOW, TRIAL, LEAST, MOST = 2e-3, 0.02, 0.005, 0.5  # seconds
 
     def __init__(self):
         self.until = 0.0  # by the clock of time.perf_counter

@@ -11,6 +11,7 @@ import sys
 import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 
 from .. import kernels
 from ._jit import KERNELS, TYPES, arguments_of, get_num_threads
@@ -62,12 +63,15 @@ def divided(registered, shares):
 def build_together(processes, say=print):
     """As `build`, in so many processes. Raises RuntimeError when one of them fails."""
 
+    line_by_line = Lock()
+
     def one(share):
         command = [sys.executable, "-m", __spec__.name, "--share", str(share), str(processes)]
         count = 0
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             for line in process.stdout:
-                say(line.rstrip())
+                with line_by_line:
+                    say(line.rstrip())
                 count += 1
         return count, process.returncode
 
