@@ -297,8 +297,8 @@ def test_threads_are_left_alone_where_one_is_faster(threads, monkeypatch):
         _jit.launch(big_kernel, x)
         assert used[before - 1 :] == [2, 1]
         clock[0] = max(clock[0], backoff.until)
-    assert pauses == [0.01, 0.02, 0.04, 0.08, 0.1, 0.1, 0.1]
-    clock[0] += 0.2
+    assert pauses == [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.5]
+    clock[0] += 0.6
     _jit.launch(big_kernel, x)  # once, after a while in which all went well
     assert round(backoff.until - clock[0], 6) == 0.005
     clock[0] += 0.1
