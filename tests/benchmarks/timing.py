@@ -4,6 +4,10 @@ import time
 
 PAUSE = 0.15  # seconds before a turn on several threads: so long an idle pool may keep a core busy
 
+# And so long, after it, a call is repeated before it counts: threads that were woken late are done
+# without for 20 ms (`_jit.Backoff`), and a CPU that has slept is slow at first.
+WARM = 0.03
+
 
 def best_times(calls, turns=8, samples=8, sample=3e-4, pause=0.0):
     """The shortest time of each call in seconds, all of them taking turns.
@@ -17,6 +21,9 @@ def best_times(calls, turns=8, samples=8, sample=3e-4, pause=0.0):
         for i, call in enumerate(calls):
             if pause:
                 time.sleep(pause)
+                begin = time.perf_counter()
+                while time.perf_counter() < begin + WARM:
+                    call()
             for _ in range(samples):
                 times[i] = min(times[i], seconds(call, repeats[i]))
     return times
