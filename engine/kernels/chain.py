@@ -33,9 +33,11 @@ from .gemm import (
     TURN,
     ZERO,
     block,
+    block_share,
     cut,
     dot_block,
     dots,
+    share_of,
     turn,
 )
 from .simd import tile_rows
@@ -87,11 +89,6 @@ def input_of(layers, layer, x):
 
 
 @inner
-def share_of(scratch, part, parts):
-    return scratch[scratch.size // parts * part : scratch.size // parts * (part + 1)]
-
-
-@inner
 def forward(layers, layer, x, scratch, part, parts):
     """A share of a layer's output: as in `gemm`, of the rows where packing pays, or the columns."""
     m, inputs, outputs = x.shape[0], layers[layer, INPUTS], layers[layer, OUTPUTS]
@@ -108,12 +105,7 @@ def forward(layers, layer, x, scratch, part, parts):
         return
     operands = a, weights, bias, out, layers[layer, FORM]
     own = share_of(scratch, part, parts) if m >= PACK else scratch[:0]
-    if m >= PACK * parts or outputs < 2 * lanes(bias) * parts:
-        top, bottom = cut(m, tile_rows(), part, parts)
-        block(operands, own, top, bottom, ZERO, outputs)
-    else:
-        left, right = cut(outputs, lanes(bias), part, parts)
-        block(operands, own, ZERO, m, left, right)
+    block_share(operands, own, part, parts)
 
 
 @inner

@@ -77,14 +77,26 @@ def product(a, b, bias, out, scratch, form, threads):
         block(operands, scratch, ZERO, m, ZERO, n)
     else:
         for t in prange(threads):
-            own = scratch[scratch.size // threads * t : scratch.size // threads * (t + 1)]
-            # Whole rows lie better in the cache, but each of these threads packs all of `b`.
-            if m >= PACK * threads or n < 2 * lanes(out) * threads:
-                top, bottom = cut(m, tile_rows(), t, threads)
-                block(operands, own, top, bottom, ZERO, n)
-            else:
-                left, right = cut(n, lanes(out), t, threads)
-                block(operands, own, ZERO, m, left, right)
+            block_share(operands, share_of(scratch, t, threads), t, threads)
+
+
+@inner
+def share_of(scratch, part, parts):
+    return scratch[scratch.size // parts * part : scratch.size // parts * (part + 1)]
+
+
+@inner
+def block_share(operands, scratch, part, parts):
+    """A part of the whole result; each packs into a scratch of its own."""
+    out = operands[3]
+    m, n = out.shape
+    # Whole rows lie better in the cache, but each of these parts packs all of `b`.
+    if m >= PACK * parts or n < 2 * lanes(out) * parts:
+        top, bottom = cut(m, tile_rows(), part, parts)
+        block(operands, scratch, top, bottom, ZERO, n)
+    else:
+        left, right = cut(n, lanes(out), part, parts)
+        block(operands, scratch, ZERO, m, left, right)
 
 
 @inner
