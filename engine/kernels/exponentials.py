@@ -67,9 +67,8 @@ def _power_of_two(biased):
     return (biased << _digits(biased)[0]).floats()
 
 
-def _exp_less_one(x, head, tail):
-    r = head + tail
-    return r * r * polynomial(r, EXP_COEFFICIENTS[x.dtype]) + r
+def _exp_less_one(r):
+    return r * r * polynomial(r, EXP_COEFFICIENTS[r.dtype]) + r
 
 
 @formula
@@ -79,7 +78,7 @@ def exp(x):
     head, tail, biased = _reduced(x, 2 * _digits(x)[1])
     half = biased >> 1  # two factors: 2^n alone may be denormal or infinite
     scales = _power_of_two(half), _power_of_two(biased - half)
-    return (1.0 + _exp_less_one(x, head, tail)) * scales[0] * scales[1]
+    return (1.0 + _exp_less_one(head + tail)) * scales[0] * scales[1]
 
 
 @formula
@@ -107,7 +106,7 @@ def _exp_parts(x, bias, rest=None):
     # n + bias. Where there is a rest, r is not rounded either.
     head, tail, biased = _reduced(x, bias)
     if rest is None:
-        return _exp_less_one(x, head, tail), _power_of_two(biased)
+        return _exp_less_one(head + tail), _power_of_two(biased)
     tail = tail + rest
     r = head + tail
     p = (r * r * polynomial(r, EXP_COEFFICIENTS[x.dtype]) + tail) + head
@@ -130,6 +129,20 @@ def _expm1(x):
     tail = r * r * polynomial(r, EXP_COEFFICIENTS[x.dtype]) + tail
     scale = _power_of_two(biased)
     return (scale * head + (scale - 1.0)) + scale * tail
+
+
+def exp_less_one(x):
+    """exp(x) - 1 for x from -60 to 0 (or nan).
+
+    In float32 ln 2 in one part does: n times what it is off by counts for as little as exp(x) does.
+    """
+    if x.width == 64:
+        return _expm1(x)
+    push = 1.5 * 2.0 ** _digits(x)[0] + _digits(x)[1]
+    pushed = x * (1 / math.log(2)) + push
+    r = x - (pushed - push) * math.log(2)
+    scale = _power_of_two(pushed.bits())
+    return scale * _exp_less_one(r) + (scale - 1.0)
 
 
 def expm1_of_negative(x):
