@@ -19,7 +19,7 @@ BINARY = ["relu_grad", "sigmoid_grad", "tanh_grad", "binary_cross_entropy"]
 TERNARY = ["binary_cross_entropy_grad"]
 ARITY = dict.fromkeys(UNARY, 1) | dict.fromkeys(BINARY, 2) | dict.fromkeys(TERNARY, 3)
 ROWS = {"softmax": 1, "log_softmax": 1, "softmax_grad": 2, "log_softmax_grad": 2}
-BOUND = 1 << 15  # at or above the size from which every family of kernels uses threads
+BOUND = 1 << 17  # at or above the size from which every family of kernels uses threads
 
 # One either side of the vectors of 8 and 16 lanes and of the stretches of a sum of rows
 SIZES = [0, 1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 100, BOUND - 1, BOUND, BOUND + 17]

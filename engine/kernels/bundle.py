@@ -23,9 +23,9 @@ from .vmath import VECTOR_BYTES, lanes
 
 CHUNK = 64  # vectors in a chunk: 4 KiB of each array
 
-# Elements, of all arrays together, from which on threads pay: with two, there, adam takes 0.77 and
-# sgd 1.07 of the time of one.
-PARALLEL = 1 << 15
+# Elements, of all targets together, from which on threads pay, with slots and without: with two,
+# there, adam takes 0.77 and sgd 0.71 of the time of one.
+PARALLEL, PARALLEL_WITHOUT = 1 << 15, 1 << 17
 
 # Columns of the table, which has a row for each target and a last one for the end.
 START, SIZE, GROUP, SOURCE, TARGET, SLOTS = range(6)
@@ -171,6 +171,7 @@ class Bundle:
         self.shapes, self.dtype = list(shapes), np.dtype(dtype)
         sizes = [math.prod(shape) for shape in self.shapes]
         self.size = sum(sizes)
+        self.is_parallel = self.size >= (PARALLEL if slots else PARALLEL_WITHOUT)
         room = VECTOR_BYTES // self.dtype.itemsize
         vectors = [-(-size // room) for size in sizes]
         starts = np.cumsum([0, *vectors]) * room
@@ -217,7 +218,7 @@ class Bundle:
     def _call(self, kernel, arrays, arguments):
         self._pack(self._objects, 8 * PAIRS, *map(id, arrays))
         given = self._like, self._objects, self.table, *arguments
-        return kernel(*given, 1) if self.size < PARALLEL else launch(kernel, *given)
+        return launch(kernel, *given) if self.is_parallel else kernel(*given, 1)
 
     def _usable(self, place, array, arrays):
         # The array as a kernel takes it; what is unusual about it may be harmless.
