@@ -366,7 +366,7 @@ TARGETS = {  # with what sets each of them apart
 }
 PROGRAM = """
 import numpy as np
-from engine.kernels import _jit, elementwise, reduce, softmax
+from engine.kernels import _jit, elementwise, pairs, reduce, softmax
 from tests import naive, ulp
 rng = np.random.default_rng(0)
 x = rng.normal(0, 4, (40, 1030)).astype(np.float32)
@@ -376,8 +376,11 @@ with np.errstate(all="ignore"):
 for n in (3, 10, 16, 17, 1030):
     part = np.ascontiguousarray(x[:, :n])
     np.testing.assert_allclose(softmax.softmax(part), naive.softmax(part), rtol=3e-6)
-    sums = reduce.total(part, reduce.plan_of(part.shape, (1,)))
-    np.testing.assert_allclose(sums, part.sum(1, dtype="f8"), atol=1e-3)
+    plan, wide = reduce.plan_of(part.shape, (1,)), part.astype("f8")
+    np.testing.assert_allclose(reduce.total(part, plan), wide.sum(1), atol=1e-3)
+    np.testing.assert_allclose(pairs.variance(part, plan, None, n), wide.var(1), rtol=3e-6)
+    sums = np.exp(wide).sum(1)
+    np.testing.assert_allclose(pairs.log_sum_exp(part, plan), np.log(sums), rtol=3e-6)
 _jit.set_num_threads(1)
 alone = softmax.softmax(x).tobytes()
 _jit.set_num_threads(3)

@@ -136,12 +136,6 @@ sigmoid = unary(exponentials.sigmoid)
 erf = unary(normal.erf)
 
 
-@binary
-def log_plus(x, y):
-    """log(x) + y, and y where that is not finite."""
-    return (exponentials.log(x) + y).where(vmath.absolute(y) < math.inf, y)
-
-
 @lines_of_two
 def sigmoid_grad(g, out):
     return g * (out * (1.0 - out))

@@ -18,34 +18,16 @@ from numba import prange
 from numba.extending import overload
 
 from ._jit import inner, kernel, launch, plain
-from .exponentials import exp_of_negative
-from .vmath import FORMULAS, absolute, compute, first, formula, lanes, load, store
+from .vmath import FORMULAS, compute, first, formula, lanes, load, prefetch, store
 
 BLOCK = 64  # vectors
 # Of a row, the elements of a chunk; where columns are reduced, those of a chunk of rows.
 CHUNK = 1 << 14
-# Elements from which on threads pay, for a sum and for a sum of exponentials.
-PARALLEL, PARALLEL_EXP = 1 << 17, 1 << 15
+# Vectors of which the memory is asked for ahead of time: of each row, and along one.
+AHEAD, AHEAD_ROW = 8, 128
+PARALLEL = 1 << 17  # elements from which on threads pay
 
 # ---------------------------------------------------------------------------------- formulas
-#
-# Of an element x and a number c, which may be its column's: what is added up, or compared.
-
-
-@formula
-def itself(x, c):
-    return x
-
-
-@formula
-def squared_distance(x, c):
-    return (x - c) * (x - c)
-
-
-@formula
-def exp_of_distance(x, c):
-    """exp(x - c), and exp(x) where c is not finite, which need not be right."""
-    return exp_of_negative(x - c.where(absolute(c) < math.inf, 0.0))
 
 
 @formula
@@ -90,9 +72,15 @@ FORMULAS["fold greater"], FORMULAS["fold lesser"] = _over_lanes(greater), _over_
 
 
 @formula
+def plus_lost(total, lost):
+    """With what was lost, which is nan where the total is infinite."""
+    return total + lost.where(lost.equals(lost), 0.0)
+
+
+@formula
 def fold_sum(total, lost):
-    """The sum over the lanes, with what was lost (of an infinite total: nan), in every lane."""
-    return FORMULAS["all_sum"](total + lost.where(lost.equals(lost), 0.0))
+    """The sum over the lanes, with what was lost, in every lane."""
+    return FORMULAS["all_sum"](plus_lost(total, lost))
 
 
 @formula
@@ -108,25 +96,27 @@ def fold_lesser(total, lost):
 # ----------------------------------------------------------------------------------- kernels
 
 
-def _row_part(term, combine, lost_by, fold):
+def _row_part(combine, lost_by, fold):
     @inner
-    def row_part(x, c, fill, low, high):
+    def row_part(x, fill, low, high):
         """The elements from low to high, reduced."""
         step = lanes(x)
-        empty = compute(term, load(x, low, 0, fill), c)
+        empty = load(x, low, 0, fill)
         total, lost = empty, load(x, low, 0, 0.0)
         for start in range(low, high, BLOCK * step):
             stop = min(high, start + BLOCK * step)
             p, q, r, s = empty, empty, empty, empty
             at = start
             while at + 4 * step <= stop:
-                p = compute(combine, compute(term, load(x, at, step, fill), c), p)
-                q = compute(combine, compute(term, load(x, at + step, step, fill), c), q)
-                r = compute(combine, compute(term, load(x, at + 2 * step, step, fill), c), r)
-                s = compute(combine, compute(term, load(x, at + 3 * step, step, fill), c), s)
+                for i in range(4):
+                    prefetch(x, at + (AHEAD_ROW + i) * step)
+                p = compute(combine, load(x, at, step, fill), p)
+                q = compute(combine, load(x, at + step, step, fill), q)
+                r = compute(combine, load(x, at + 2 * step, step, fill), r)
+                s = compute(combine, load(x, at + 3 * step, step, fill), s)
                 at += 4 * step
             while at < stop:
-                p = compute(combine, compute(term, load(x, at, stop - at, fill), c), p)
+                p = compute(combine, load(x, at, stop - at, fill), p)
                 at += step
             part = compute(combine, compute(combine, p, q), compute(combine, r, s))
             new = compute(combine, total, part)
@@ -137,30 +127,29 @@ def _row_part(term, combine, lost_by, fold):
     return row_part
 
 
-def _column_part(term, combine):
+def _column_part(combine):
     @inner
-    def pair(x, c, at, width, rest):
-        upper = compute(term, load(x, at, rest, 0.0), c)
-        return compute(combine, upper, compute(term, load(x, at + width, rest, 0.0), c))
+    def pair(x, at, width, rest):
+        return compute(combine, load(x, at, rest, 0.0), load(x, at + width, rest, 0.0))
 
     @inner
-    def column_part(x, centre, out, at, at_out, at_centre, rows, width):
+    def column_part(x, out, at, at_out, rows, width):
         """out[j] for each column j of `rows` rows, reduced; eight rows at a time."""
         for top in range(0, rows, 8):
             for j in range(0, width, lanes(x)):
                 here, rest = at + top * width + j, width - j
-                c = load(centre, at_centre + j, rest, 0.0)
                 if rows - top >= 8:
-                    p = pair(x, c, here, width, rest)
-                    q = pair(x, c, here + 2 * width, width, rest)
-                    r = pair(x, c, here + 4 * width, width, rest)
-                    s = pair(x, c, here + 6 * width, width, rest)
+                    for i in range(8):
+                        prefetch(x, here + i * width + AHEAD * lanes(x))
+                    p = pair(x, here, width, rest)
+                    q = pair(x, here + 2 * width, width, rest)
+                    r = pair(x, here + 4 * width, width, rest)
+                    s = pair(x, here + 6 * width, width, rest)
                     part = compute(combine, compute(combine, p, q), compute(combine, r, s))
                 else:
-                    part = compute(term, load(x, here, rest, 0.0), c)
+                    part = load(x, here, rest, 0.0)
                     for i in range(1, rows - top):
-                        block = compute(term, load(x, here + i * width, rest, 0.0), c)
-                        part = compute(combine, part, block)
+                        part = compute(combine, part, load(x, here + i * width, rest, 0.0))
                 if top > 0:
                     part = compute(combine, load(out, at_out + j, rest, 0.0), part)
                 store(out, at_out + j, rest, part)
@@ -171,34 +160,31 @@ def _column_part(term, combine):
 PARTS = {}  # what is done with the pieces of work from `low` to `high`, by name
 
 
-def do_parts(name, x, centre, out, n, width, chunk, divisor, low, high): ...
+def do_parts(name, x, out, n, width, chunk, divisor, low, high): ...
 
 
 @overload(do_parts, prefer_literal=True)
-def _do_parts(name, x, centre, out, n, width, chunk, divisor, low, high):
+def _do_parts(name, x, out, n, width, chunk, divisor, low, high):
     function = PARTS[name.literal_value]
-    return lambda name, x, centre, out, n, width, chunk, divisor, low, high: function(
-        x, centre, out, n, width, chunk, divisor, low, high
+    return lambda name, x, out, n, width, chunk, divisor, low, high: function(
+        x, out, n, width, chunk, divisor, low, high
     )
 
 
-def _parts(term, combine, lost_by, fold, neutral):
-    row_part, column_part = _row_part(term, combine, lost_by, fold), _column_part(term, combine)
-    is_centre = neutral is None
-    fill = 0.0 if is_centre else neutral
+def _parts(combine, lost_by, fold, fill):
+    row_part, column_part = _row_part(combine, lost_by, fold), _column_part(combine)
 
     @inner
-    def parts(x, centre, out, n, width, chunk, divisor, low, high):
+    def parts(x, out, n, width, chunk, divisor, low, high):
         chunks = (n + chunk - 1) // chunk
         for item in range(low, high):
             group, start = item // chunks, item % chunks * chunk
             rows = min(chunk, n - start)
             at = (group * n + start) * width
             if width == 1:
-                c = centre[group]
-                out[item] = row_part(x, c, c if is_centre else fill, at, at + rows)
+                out[item] = row_part(x, fill, at, at + rows)
             else:
-                column_part(x, centre, out, at, item * width, group * width, rows, width)
+                column_part(x, out, at, item * width, rows, width)
         for at in range(low * width, high * width if divisor != 1.0 else 0, lanes(out)):
             rest = high * width - at
             store(out, at, rest, compute("share", load(out, at, rest, 0.0), divisor))
@@ -209,31 +195,28 @@ def _parts(term, combine, lost_by, fold, neutral):
 def _reduction(name, *formulas):
     """The kernel of one reduction: out (groups, chunks, inner) of x (groups, n, inner).
 
-    `centre` (groups, inner) is the number c of the formulas. In the end all is divided by
-    `divisor`. The formulas are the term, what combines two,
-    what that loses, what combines the lanes, and what is put where a row has ended, None for c.
-    The kernel knows them by name: Numba's cache takes a function in a closure for a new one.
+    In the end all is divided by `divisor`. The formulas are what combines two, what that loses,
+    what combines the lanes, and what is put where a row has ended. The kernel knows them by name:
+    Numba's cache takes a function in a closure for a new one.
     """
     PARTS[name] = _parts(*formulas)
 
-    @kernel("void(T[::1], T[::1], T[::1], int64, int64, int64, float64, int64)")
-    def loop(x, centre, out, n, width, chunk, divisor, threads):
+    @kernel("void(T[::1], T[::1], int64, int64, int64, float64, int64)")
+    def loop(x, out, n, width, chunk, divisor, threads):
         items = out.size // width
         if threads == 1:
-            do_parts(name, x, centre, out, n, width, chunk, divisor, 0, items)
+            do_parts(name, x, out, n, width, chunk, divisor, 0, items)
         else:
             for t in prange(threads):
                 low, high = items * t // threads, items * (t + 1) // threads
-                do_parts(name, x, centre, out, n, width, chunk, divisor, low, high)
+                do_parts(name, x, out, n, width, chunk, divisor, low, high)
 
     return loop
 
 
-sum_kernel = _reduction("sum", "itself", "add", "lost_in_sum", "fold_sum", 0.0)
-squares_kernel = _reduction("squares", "squared_distance", "add", "lost_in_sum", "fold_sum", None)
-exp_kernel = _reduction("exp", "exp_of_distance", "add", "lost_in_sum", "fold_sum", -math.inf)
-max_kernel = _reduction("max", "itself", "greater", "nothing_lost", "fold_greater", -math.inf)
-min_kernel = _reduction("min", "itself", "lesser", "nothing_lost", "fold_lesser", math.inf)
+sum_kernel = _reduction("sum", "add", "lost_in_sum", "fold_sum", 0.0)
+max_kernel = _reduction("max", "greater", "nothing_lost", "fold_greater", -math.inf)
+min_kernel = _reduction("min", "lesser", "nothing_lost", "fold_lesser", math.inf)
 
 
 # ---------------------------------------------------------------------------------- wrappers
@@ -254,48 +237,31 @@ def plan_of(shape, axes):
     return groups, n, width, max(64, CHUNK // width)
 
 
-def _run(loop, again, x, centre, plan, shape, divisor=1.0, parallel=PARALLEL):
+def _run(loop, x, plan, shape, divisor=1.0):
     groups, n, width, chunk = plan
     chunks = -(-n // chunk)
     if chunks > 1:
         parts = np.empty(groups * chunks * width, x.dtype)
-        launch(loop, x, centre, parts, n, width, chunk, 1.0)
-        return _run(again, again, parts, parts, (groups, chunks, width, chunks), shape, divisor)
+        launch(loop, x, parts, n, width, chunk, 1.0)
+        return _run(loop, parts, (groups, chunks, width, chunks), shape, divisor)
     out = np.empty(groups * width if shape is None else shape, x.dtype)
-    if x.size < parallel:
-        loop(x, centre, out.ravel(), n, width, chunk, divisor, 1)
+    if x.size < PARALLEL:
+        loop(x, out.ravel(), n, width, chunk, divisor, 1)
     else:
-        launch(loop, x, centre, out.ravel(), n, width, chunk, divisor)
+        launch(loop, x, out.ravel(), n, width, chunk, divisor)
     return out
 
 
 def total(x, plan, shape=None, divisor=1.0):
     """The sums, divided by `divisor`."""
-    x = plain(x).ravel()
-    return _run(sum_kernel, sum_kernel, x, x, plan, shape, float(divisor))
+    return _run(sum_kernel, plain(x).ravel(), plan, shape, float(divisor))
 
 
 def greatest(x, plan, shape=None):
     """The greatest elements; nan where there is one."""
-    x = plain(x).ravel()
-    return _run(max_kernel, max_kernel, x, x, plan, shape)
+    return _run(max_kernel, plain(x).ravel(), plan, shape)
 
 
 def least(x, plan, shape=None):
     """The least elements; nan where there is one."""
-    x = plain(x).ravel()
-    return _run(min_kernel, min_kernel, x, x, plan, shape)
-
-
-def sum_of_squares(x, centre, plan, shape=None, divisor=1.0):
-    """The sums of (x - centre)^2, divided by `divisor`; `centre` (groups * inner,)."""
-    x = plain(x).ravel()
-    return _run(squares_kernel, sum_kernel, x, centre, plan, shape, float(divisor))
-
-
-def sum_of_exp(x, peak, plan, shape=None):
-    """The sums of exp(x - peak), with a `peak` (groups * inner,) that no x exceeds.
-
-    Where the peak is not finite, the sum means nothing.
-    """
-    return _run(exp_kernel, sum_kernel, plain(x).ravel(), peak, plan, shape, 1.0, PARALLEL_EXP)
+    return _run(min_kernel, plain(x).ravel(), plan, shape)

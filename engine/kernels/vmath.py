@@ -374,6 +374,25 @@ def load(typingctx, array, at, count, fill):
     return LanesType(array.dtype)(array, types.int64, types.int64, types.float64), codegen
 
 
+@intrinsic
+def prefetch(typingctx, array, at):
+    """Ask for the cache line with array[at], to be read before long; it may lie beyond the end."""
+
+    def codegen(context, builder, signature, args):
+        vector = context.get_value_type(LanesType(array.dtype))
+        pointer = _address(context, builder, array, *args, vector)
+        number = ir.IntType(32)
+        function = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(ir.VoidType(), [pointer.type, number, number, number]),
+            "llvm.prefetch.p0",
+        )
+        builder.call(function, [pointer, number(0), number(3), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), codegen
+
+
 @intrinsic(prefer_literal=True)
 def load_each(typingctx, vectors, arrays, at, count):
     """A tuple of so many vectors (a literal) at one place of several arrays, filled up with 0."""
@@ -434,12 +453,8 @@ def first(typingctx, block):
     return block.dtype(block), codegen
 
 
-@intrinsic(prefer_literal=True)
-def compute(typingctx, name, *operands):
-    """The formula of that name (a literal) on vectors, numbers, and tuples of these, flattened.
-
-    At least one operand is a vector. Numbers are converted to its element type and fill all lanes.
-    """
+def _call_of(name, operands, results):
+    # The signature and the code of a formula that gives one vector or (2) a tuple of two.
     if not isinstance(name, types.StringLiteral):
         raise TypingError("compute: the name of the formula must be a literal")
     function = FORMULAS[name.literal_value]
@@ -456,6 +471,7 @@ def compute(typingctx, name, *operands):
                 yield value
 
     lanes_type = next(kind for kind in flat_types(operands) if isinstance(kind, LanesType))
+    result = lanes_type if results == 1 else types.UniTuple(lanes_type, results)
 
     def codegen(context, builder, signature, args):
         values = flat_values(builder, operands, cgutils.unpack_tuple(builder, args[1]))
@@ -463,6 +479,24 @@ def compute(typingctx, name, *operands):
             as_lanes(context, builder, value, kind, lanes_type)
             for value, kind in zip(values, flat_types(operands))
         ]
-        return function(*(Lanes(builder, value) for value in vectors)).value
+        got = function(*(Lanes(builder, value) for value in vectors))
+        if results == 1:
+            return got.value
+        return context.make_tuple(builder, result, [lanes.value for lanes in got])
 
-    return lanes_type(name, types.StarArgTuple.from_types(operands)), codegen
+    return result(name, types.StarArgTuple.from_types(operands)), codegen
+
+
+@intrinsic(prefer_literal=True)
+def compute(typingctx, name, *operands):
+    """The formula of that name (a literal) on vectors, numbers, and tuples of these, flattened.
+
+    At least one operand is a vector. Numbers are converted to its element type and fill all lanes.
+    """
+    return _call_of(name, operands, 1)
+
+
+@intrinsic(prefer_literal=True)
+def compute_pair(typingctx, name, *operands):
+    """The two vectors that the formula of that name gives, a tuple; see `compute`."""
+    return _call_of(name, operands, 2)

@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from ..kernels import elementwise as kernels
+from ..kernels import pairs
 from ..kernels import reduce as sums
 from ..recorder import broadcast_to, op
 from ..tensor import FLOAT32, FLOAT64
@@ -111,8 +112,7 @@ def _variance(x, axis, correction, keepdims):
         raise ValueError(f"expected more than {correction} elements to take it of")
     if plan is None:
         return np.var(x, axis=axis, ddof=correction, keepdims=keepdims)
-    means = sums.total(x, plan, None, n)
-    return sums.sum_of_squares(x, means, plan, kept if keepdims else left, n - correction)
+    return pairs.variance(x, plan, kept if keepdims else left, n - correction)
 
 
 @op(lambda g, x, out, axis, correction: _variance_grad(_half_by(g, out), x, axis, correction))
@@ -188,9 +188,7 @@ def logsumexp(x, axis=None, keepdims=False):
     x = real(x)
     plan, left, kept = _plan(x, axis)
     if plan is not None:
-        peak = sums.greatest(x, plan)
-        out = kernels.log_plus(sums.sum_of_exp(x, peak, plan), peak)
-        return out.reshape(kept if keepdims else left)
+        return pairs.log_sum_exp(x, plan, kept if keepdims else left)
     peak = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
     shift = np.where(np.isfinite(peak), peak, 0)
     total = np.sum(exp_minus(x, shift), axis=axis, keepdims=True)
