@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import engine
-from engine.kernels import elementwise, memory
+from engine.kernels import elementwise, memory, softmax, vmath
 
 
 @pytest.fixture(autouse=True)
@@ -109,3 +109,26 @@ def test_threads_never_get_the_same_memory():
         thread.join()
     gc.collect()
     assert not wrong
+
+
+LARGE = (vmath.LARGE // 4 // 256, 256)  # so many float32 numbers are written past the caches
+
+
+@pytest.mark.parametrize("n", [256, 250])
+def test_what_is_written_past_the_caches_is_what_is_written_to_them(n, threads):
+    x = np.linspace(-4, 4, LARGE[0] * (LARGE[1] + 1), dtype="float32")[: LARGE[0] * 257 // n * n]
+    x = x.reshape(-1, n)
+    g = x[::-1].copy()
+    out = softmax.softmax(x)
+    calls = [
+        lambda x, g, out: elementwise.relu(x),
+        lambda x, g, out: elementwise.tanh_grad(g, x),
+        lambda x, g, out: softmax.log_softmax(x),
+        lambda x, g, out: softmax.softmax_grad(g, out),
+    ]
+    for call in calls:
+        rows = [slice(i, i + 999) for i in range(0, len(x), 999)]
+        expected = np.concatenate([call(x[some], g[some], out[some]) for some in rows])
+        for count in (1, 2, 3):
+            threads(count)
+            assert call(x, g, out).tobytes() == expected.tobytes()

@@ -9,9 +9,8 @@ given back first, so that it does not add to the most memory that a program ever
 
 import numpy as np
 
-from .vmath import VECTOR_BYTES
+from .vmath import LARGE, VECTOR_BYTES
 
-LARGE = 32 << 20  # bytes; smaller blocks come from a heap that keeps what is freed
 KEPT = 256 << 20  # bytes that are kept at most
 SPARE = 8  # a block may be larger than what is asked for by one part in so many
 

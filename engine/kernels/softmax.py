@@ -11,6 +11,8 @@ it should be. The cross-entropies start from logits, not from probabilities, who
 lost its digits wherever a model is confident.
 """
 
+import math
+
 import numpy as np
 from numba import prange, types
 from numba.extending import overload
@@ -19,14 +21,21 @@ from ._jit import inner, kernel, launch, plain
 from .exponentials import exp_of_negative
 from .memory import empty_like
 from .narrow import NARROW, narrow
+from .pairs import exponentials_row
+from .reduce import AHEAD_ROW
 from .vmath import (
+    absolute,
     compute,
     first,
     formula,
+    is_streamed,
     lanes,
     load,
     one_hot,
+    prefetch,
+    settle,
     store,
+    stream,
 )
 
 # Elements from which on threads pay: with two, there, softmax takes 0.81 and its gradient 0.90 of
@@ -59,6 +68,12 @@ def shifted_exp(x, y, m):
 
 
 @formula
+def total_beside(m, total):
+    """nan where m is not finite."""
+    return total.where(absolute(m) < math.inf, math.nan)
+
+
+@formula
 def shifted(x, m, log_sum):
     return (x - m) - log_sum
 
@@ -87,17 +102,20 @@ def cross_entropy_slope(g, e, t, factor):
 
 # --------------------------------------------------------------------------- pieces of a row
 #
-# The first block of a row stays in registers, so that the ten logits of ten classes never go
-# through memory; the loops start at the second. A sum is taken over stretches of so many vectors
-# and then over the stretches, as errors grow with the length of a chain of additions.
+# A sum is taken over stretches of so many vectors and then over the stretches, as errors grow with
+# the length of a chain of additions.
 STRETCH = 32
+LONG = 1 << 13  # elements of a row that comes from memory, or from a cache that is far
 
 
 @inner
-def row_maximum(head, x, at, n):
-    step = lanes(x)
+def row_maximum(x, at, n):
+    step, head = lanes(x), load(x, at, n, -np.inf)
     i, p, q, r = step, head, head, head  # chains, so that one comparison need not await the last
     while i + 3 * step <= n:
+        if n >= LONG:
+            for ahead in range(3):
+                prefetch(x, at + i + (AHEAD_ROW + ahead) * step)
         p = compute("maximum", load(x, at + i, step, 0.0), p)
         q = compute("maximum", load(x, at + i + step, step, 0.0), q)
         r = compute("maximum", load(x, at + i + 2 * step, step, 0.0), r)
@@ -111,12 +129,17 @@ def row_maximum(head, x, at, n):
 
 
 @inner
-def row_exp_sum(head, x, out, at, n, m):
-    """The sum of exp(x - m) along the row; leaves the terms in `out`, but not the first block."""
-    for start in range(lanes(x), n, STRETCH * lanes(x)):
+def row_exp_sum(x, out, at, n):
+    """The sum of exp(x - m) along the row, of which m is the maximum; leaves the terms in `out`.
+
+    There is so much to calculate that meanwhile the next row can come from memory.
+    """
+    m, head = row_maximum(x, at, n), load(x, at, 0, 0.0)
+    for start in range(0, n, STRETCH * lanes(x)):
         part = load(x, at, 0, 0.0)
         for i in range(start, min(n, start + STRETCH * lanes(x)), lanes(x)):
             block = load(x, at + i, n - i, -np.inf)
+            prefetch(x, at + n + i)
             e = compute("shifted_exp", block, block, m)
             store(out, at + i, n - i, e)
             part = compute("add", part, e)
@@ -134,22 +157,38 @@ def row_sum(term, head, x, y, fill, at, n, constants=()):
         part = load(x, at, 0, 0.0)
         for i in range(start, min(n, start + STRETCH * lanes(x)), lanes(x)):
             blocks = load(x, at + i, n - i, fill), load(y, at + i, n - i, 0.0)
+            if n >= LONG:
+                prefetch(x, at + i + AHEAD_ROW * lanes(x))
+                prefetch(y, at + i + AHEAD_ROW * lanes(x))
             part = compute("add", part, compute(term, blocks, constants))
         head = compute("add", head, part)
     return compute("all_sum", head)
 
 
 @inner
-def log_sum_exp(head, x, at, n):
-    """m and log(s) of the row whose first block is `head`."""
-    m = row_maximum(head, x, at, n)
-    e = compute("shifted_exp", head, head, m)
-    return m, compute("log", row_sum("shifted_exp", e, x, x, -np.inf, at, n, (m,)))
+def exp_sum(x, at, n):
+    """m and s of a row."""
+    m, total = exponentials_row(x, at, at, at + n)
+    return m, compute("total_beside", m, total)
+
+
+@inner
+def put(out, at, count, block, streamed):
+    """Store or, where whole vectors are `streamed`, stream."""
+    if streamed:
+        stream(out, at, block)
+    else:
+        store(out, at, count, block)
 
 
 # --------------------------------------------------------------------------------- softmax
 
 ROWS = {}  # what is done with the rows from `low` to `high`, by name
+
+
+@inner
+def streams_rows(out, n):
+    return is_streamed(out) and n % lanes(out) == 0
 
 
 def rows_function(function):
@@ -172,25 +211,23 @@ def narrow_rows(name, arrays, n, low, high):
 def softmax_rows(g, x, y, out, n, low, high):
     for row in range(narrow_rows("softmax", (g, x, y, out), n, low, high), high):
         at = row * n
-        head = load(x, at, n, -np.inf)
-        m = row_maximum(head, x, at, n)
-        head = compute("shifted_exp", head, head, m)
-        scale = compute("quotient", 1.0, row_exp_sum(head, x, out, at, n, m))
-        store(out, at, n, compute("product", head, scale))
-        for i in range(lanes(x), n, lanes(x)):
+        scale = compute("quotient", 1.0, row_exp_sum(x, out, at, n))
+        for i in range(0, n, lanes(x)):
             store(out, at + i, n - i, compute("product", load(out, at + i, n - i, 0.0), scale))
 
 
 @rows_function
 def log_softmax_rows(g, x, y, out, n, low, high):
+    streamed = streams_rows(out, n)
     for row in range(narrow_rows("log_softmax", (g, x, y, out), n, low, high), high):
         at = row * n
-        head = load(x, at, n, -np.inf)
-        m, log_sum = log_sum_exp(head, x, at, n)
-        store(out, at, n, compute("shifted", head, m, log_sum))
-        for i in range(lanes(x), n, lanes(x)):
+        m, total = exp_sum(x, at, n)
+        log_sum = compute("log", total)
+        for i in range(0, n, lanes(x)):
             block = load(x, at + i, n - i, 0.0)
-            store(out, at + i, n - i, compute("shifted", block, m, log_sum))
+            put(out, at + i, n - i, compute("shifted", block, m, log_sum), streamed)
+    if streamed:
+        settle()
 
 
 @rows_function
@@ -206,14 +243,17 @@ def log_softmax_grad_rows(g, x, y, out, n, low, high):
 @inner
 def slope_rows(term, slope, g, y, out, n, low, high):
     """slope(g, y, total) for the output y of the forward function and the sum of term(g, y)."""
+    streamed = streams_rows(out, n)
     for row in range(low, high):
         at = row * n
         heads = load(g, at, n, 0.0), load(y, at, n, 0.0)
         total = row_sum(term, compute(term, heads), g, y, 0.0, at, n)
-        store(out, at, n, compute(slope, heads, total))
+        put(out, at, n, compute(slope, heads, total), streamed)
         for i in range(lanes(g), n, lanes(g)):
             blocks = load(g, at + i, n - i, 0.0), load(y, at + i, n - i, 0.0)
-            store(out, at + i, n - i, compute(slope, blocks, total))
+            put(out, at + i, n - i, compute(slope, blocks, total), streamed)
+    if streamed:
+        settle()
 
 
 # --------------------------------------------------------------------------- cross-entropies
@@ -263,24 +303,18 @@ def _loss_sum(x, targets, row, n, m, log_sum):
 @rows_function
 def cross_entropy_rows(g, x, targets, losses, n, low, high):
     for row in range(narrow_rows("cross_entropy", (g, x, targets, losses), n, low, high), high):
-        m, log_sum = log_sum_exp(load(x, row * n, n, -np.inf), x, row * n, n)
-        losses[row] = first(loss_sum(x, targets, row, n, m, log_sum))
+        m, total = exp_sum(x, row * n, n)
+        losses[row] = first(loss_sum(x, targets, row, n, m, compute("log", total)))
 
 
 @rows_function
 def cross_entropy_grad_rows(g, x, targets, out, n, low, high):
     for row in range(narrow_rows("cross_entropy_grad", (g, x, targets, out), n, low, high), high):
         at = row * n
-        head = load(x, at, n, -np.inf)
-        m = row_maximum(head, x, at, n)
-        head = compute("shifted_exp", head, head, m)
-        total = row_exp_sum(head, x, out, at, n, m)
+        total = row_exp_sum(x, out, at, n)
         factor = compute("quotient", target_sum(x, targets, row, n), total)
-        t = target_block(x, targets, row, n, 0)
-        store(out, at, n, compute("cross_entropy_slope", g[row], head, t, factor))
-        for i in range(lanes(x), n, lanes(x)):
-            e = load(out, at + i, n - i, 0.0)
-            t = target_block(x, targets, row, n, i)
+        for i in range(0, n, lanes(x)):
+            e, t = load(out, at + i, n - i, 0.0), target_block(x, targets, row, n, i)
             store(out, at + i, n - i, compute("cross_entropy_slope", g[row], e, t, factor))
 
 

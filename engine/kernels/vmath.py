@@ -29,6 +29,7 @@ from numba.extending import intrinsic, models, register_model
 from ._jit import inner
 
 VECTOR_BYTES = 64
+LARGE = 16 << 20  # bytes of a result of which a cache would not keep much until it is read
 # Instructions that have a flag are not given those of the kernel by Numba. Of the flags there are,
 # these two mean nothing for the instructions that get them.
 NO_FLAGS, NO_DIVISION_FLAGS = ("arcp",), ("contract",)
@@ -432,6 +433,40 @@ def store(typingctx, array, at, count, block):
         return context.get_dummy_value()
 
     return types.void(array, types.int64, types.int64, block), codegen
+
+
+@inner
+def is_streamed(out):
+    """Whether `stream` pays, and may be used: the array is large, and begins where a vector may."""
+    return out.size * out.itemsize >= LARGE and out.ctypes.data % VECTOR_BYTES == 0
+
+
+@intrinsic
+def stream(typingctx, array, at, block):
+    """array[at : at + lanes] = block, past the caches: memory need not be read to be written.
+
+    The place is one of whole vectors in an array that `is_streamed`; `settle` comes in the end.
+    """
+
+    def codegen(context, builder, signature, args):
+        pointer = _address(context, builder, array, *args[:2], args[2].type)
+        written = builder.store(args[2], pointer, align=VECTOR_BYTES)
+        one = builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)])
+        written.set_metadata("nontemporal", one)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, block), codegen
+
+
+@intrinsic
+def settle(typingctx):
+    """Let other threads see what was streamed before they see what follows."""
+
+    def codegen(context, builder, signature, args):
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), codegen
 
 
 @inner
