@@ -22,8 +22,9 @@ from numba.extending import overload
 
 from ._jit import inner, kernel, launch, plain
 from .memory import empty_like
+from .pairs import moments_row, near_row
 from .strips import WIDE, each, load_strip, strip_total, zero_strip
-from .vmath import compute, first, formula, lanes, load, maximum, store
+from .vmath import compute, formula, lanes, load, maximum, store
 
 # Elements from which on threads pay.
 PARALLEL = 1 << 15
@@ -108,8 +109,8 @@ def rows_function(function):
 
 
 @inner
-def row_sums(one, other, g, x, w, at, n, m, r):
-    """The sums of two terms along the row, in every lane; past its end x is m, and g and w 0."""
+def row_sums(g, x, w, at, n, m, r):
+    """The sums of g w and of g w c along the row, in every lane."""
     wide, size = WIDE * lanes(x), lanes(x)
     whole = n // wide * wide
     first_total = second_total = load(x, at, 0, 0.0)
@@ -119,26 +120,25 @@ def row_sums(one, other, g, x, w, at, n, m, r):
             g_strip = load_strip(WIDE, g, at + i, wide, 0.0)
             x_strip = load_strip(WIDE, x, at + i, wide, 0.0)
             w_strip = load_strip(WIDE, w, i, wide, 0.0)
-            first_part = each(one, (first_part, g_strip, x_strip, w_strip), (m, r))
-            second_part = each(other, (second_part, g_strip, x_strip, w_strip), (m, r))
+            first_part = each("weighted_sum", (first_part, g_strip, x_strip, w_strip), (m, r))
+            second_part = each("slope_sum", (second_part, g_strip, x_strip, w_strip), (m, r))
         first_total = compute("add", first_total, strip_total(first_part))
         second_total = compute("add", second_total, strip_total(second_part))
     for i in range(whole, n, size):
-        g_block, x_block = load(g, at + i, n - i, 0.0), load(x, at + i, n - i, first(m))
+        g_block, x_block = load(g, at + i, n - i, 0.0), load(x, at + i, n - i, 0.0)
         w_block = load(w, i, n - i, 0.0)
-        first_total = compute(one, first_total, g_block, x_block, w_block, m, r)
-        second_total = compute(other, second_total, g_block, x_block, w_block, m, r)
+        first_total = compute("weighted_sum", first_total, g_block, x_block, w_block, m, r)
+        second_total = compute("slope_sum", second_total, g_block, x_block, w_block, m, r)
     return compute("all_sum", first_total), compute("all_sum", second_total)
 
 
 @inner
 def row_statistics(x, at, n, centred, epsilon):
     """m, r and s of a row; where it is not to be centred, m and r are 0."""
-    m = r = zero = load(x, at, 0, 0.0)
+    m = r = load(x, at, 0, 0.0)
     if centred:
-        total, _ = row_sums("distance_sum", "square_sum", x, x, x, at, n, zero, zero)
-        m = compute("ratio", total, n)
-    total, squares = row_sums("distance_sum", "square_sum", x, x, x, at, n, m, zero)
+        m = near_row(x, load(x, at, 0, x[at]), at, at + n)
+    total, squares = moments_row(x, m, at, at + n)
     if centred:
         r = compute("ratio", total, n)
     return m, r, compute("inverse_deviation", squares, n, r, epsilon)
@@ -170,7 +170,7 @@ def slope_rows(g, x, w, parts, out, centred, epsilon, low, high):
     for row in range(low * CHUNK, min(x.size // n, high * CHUNK)):
         at, to = row * n, 2 * (row // CHUNK) * n
         m, r, s = row_statistics(x, at, n, centred, epsilon)
-        g_sum, slopes = row_sums("weighted_sum", "slope_sum", g, x, w, at, n, m, r)
+        g_sum, slopes = row_sums(g, x, w, at, n, m, r)
         if not centred:
             g_sum = load(x, at, 0, 0.0)
         bend = compute("ratio", compute("multiply", slopes, s), n)
