@@ -112,16 +112,21 @@ class Backoff:
     The threads of a kernel wait for the last one. If another process holds its CPU, that is a time
     slice of some milliseconds, in which one thread could have done all of the work many times. So
     a kernel that took longer than SLOW is compared with the same work done by one thread, which is
-    measured at the next opportunity; if it was slower, all kernels do without threads for a while:
-    a short one at first, since it may have been by chance, and twice as long each time that it
-    happens again soon.
+    measured at the next opportunity. What threads lose by that is gathered, and what they win taken
+    off; SHARE of the time that passes is forgiven, so that what is slow now and then, as the first
+    kernel after a pause, has no consequence. Where more than MUCH has gathered, all kernels do
+    without threads for a while: a short one at first, and twice as long each time that it happens
+    again soon.
     """
 
-    SLOW, TRIAL, LEAST, MOST = 2e-3, 0.02, 0.005, 0.5  # seconds
+    SLOW, TRIAL = 2e-3, 0.02  # seconds, as all times
+    SHARE, MUCH = 0.25, 0.01
+    LEAST, MOST, SOON = 0.005, 0.5, 0.1
 
     def __init__(self):
-        self.until = 0.0  # by the clock of time.perf_counter
+        self.until = self.noted = 0.0  # by the clock of time.perf_counter
         self.pause = self.LEAST
+        self.lost = 0.0
         self.alone = {}  # seconds, by the kernel and the sizes of its arrays
 
     def note(self, big_kernel, args, threads, seconds, now):
@@ -134,9 +139,17 @@ class Backoff:
             self.alone[work] = seconds if alone is None else min(seconds, alone)
         elif alone is None:
             self.until = now + self.TRIAL
-        elif seconds > alone:
-            happens_again = now - self.until < self.MOST
-            self.pause = min(2 * self.pause, self.MOST) if happens_again else self.LEAST
+        else:
+            self.lose(seconds - alone, now)
+
+    def lose(self, seconds, now):
+        """Threads have lost so much time, or won it if it is negative."""
+        left = max(0.0, self.lost - self.SHARE * (now - self.noted))
+        self.lost = min(max(0.0, left + seconds), 2 * self.MUCH)
+        self.noted = now
+        if self.lost > self.MUCH:
+            is_soon = now - self.until < self.SOON
+            self.pause = min(2 * self.pause, self.MOST) if is_soon else self.LEAST
             self.until = now + self.pause
 
 
