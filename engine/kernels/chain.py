@@ -18,25 +18,19 @@ from numba import prange
 from ._jit import get_num_threads, inner, kernel, launch, plain
 from .bundle import GROUP, SLOTS, array_at
 from .columns import sum_columns
+from .cuts import cut
+from .dots import DOTS, LONG, are_better_dots, dot_block, dots
 from .elementwise import binary_cross_entropy, binary_cross_entropy_grad
 from .gemm import (
     A_TRANSPOSED,
     B_TRANSPOSED,
     COLUMNS,
     DEPTH,
-    DOTS,
-    DOTS_LONG,
-    LONG,
-    PACK,
-    PARALLEL,
     RELU,
     TURN,
     ZERO,
     block,
     block_share,
-    cut,
-    dot_block,
-    dots,
     share_of,
     turn,
 )
@@ -61,7 +55,9 @@ STRIP = 1 << 14  # elements of a strip of gradients: 64 KiB of float32, which th
 STRIP_OF_ONE = 1 << 12  # of weights, for one example: what the first cache holds
 MOST_ROWS = 8  # of a register tile on any CPU
 WHOLE = 200  # from so many examples on, gradients are packed and made in one strip
-WEIGHTS = 1 << 16  # elements of a kernel from which on threads pay, however few the examples are
+# A stage is worth threads from so many multiply-adds of a product on, or elements of a kernel,
+# however few the examples are, or logits.
+PARALLEL, WEIGHTS, LOGITS = 300_000, 1 << 16, 18_000
 
 
 @formula
@@ -104,8 +100,7 @@ def forward(layers, layer, x, scratch, part, parts):
             out[i, 0] = 0 if layers[layer, FORM] == RELU and total < 0 else total
         return
     operands = a, weights, bias, out, layers[layer, FORM]
-    own = share_of(scratch, part, parts) if m >= PACK else scratch[:0]
-    block_share(operands, own, part, parts)
+    block_share(operands, share_of(scratch, part, parts), part, parts)
 
 
 @inner
@@ -143,7 +138,7 @@ def input_slope(g, weights, slope, turned, scratch, top, bottom):
     nothing = scratch[:0]
     if m == 1 and outputs >= LONG:
         dots(weights, g.reshape(-1), slope.reshape(-1), top, bottom)
-    elif min(m, len(weights)) <= DOTS and outputs >= DOTS_LONG:
+    elif are_better_dots(m, len(weights), outputs, VECTOR_BYTES // lanes(scratch)):
         dot_block(g, weights, slope, 0, m, top, bottom)
     elif m <= TURN:
         form = ZERO + B_TRANSPOSED
@@ -280,7 +275,7 @@ def is_worth_threads(stage, layers, m):
     count = layers.shape[0]
     layer = stage if stage < count else 2 * count - stage
     if stage == count:
-        return m * layers[count - 1, OUTPUTS] >= PARALLEL // 16
+        return m * layers[count - 1, OUTPUTS] >= LOGITS
     size = layers[layer, INPUTS] * layers[layer, OUTPUTS]
     return m * size >= PARALLEL or size >= WEIGHTS
 

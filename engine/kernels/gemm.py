@@ -17,12 +17,22 @@ import numpy as np
 from numba import prange
 
 from ._jit import close, get_num_threads, inner, kernel, launch, plain
+from .cuts import cut, whole
+from .dots import (
+    DOTS,
+    DOTS_LONG,
+    LONG,
+    are_better_dots,
+    dot_tiles,
+    dots_with,
+    matrix_vector,
+    row_products,
+)
 from .simd import (
     add_rows,
     data,
-    dot_rows,
-    dot_tile,
     exists,
+    lower_tile_rows,
     moved,
     no_data,
     stack_room,
@@ -31,25 +41,31 @@ from .simd import (
     tile_vectors,
     transpose,
 )
-from .vmath import VECTOR_BYTES, compute, first, lanes, load, store
+from .vmath import VECTOR_BYTES, compute, lanes, load, store
 
 # Measured on Zen 5, with 48 KB of L1 and 1 MB of L2 per core.
 DEPTH = 384  # of a part of the inner dimension: as sums of sums, the errors are those of OpenBLAS
 SQUARE = 16  # its parts start at multiples of a vector, or of two
-ROWS = 64  # of the left matrix, which stay in the cache while all panels pass by
-COLUMNS = 1024  # of the right matrix that are packed together
+ROWS = 96  # of the left matrix, which stay in the cache while all panels pass by
+COLUMNS = 512  # of the right matrix that are packed together
 LEFT_ROOM = ROWS * DEPTH
-APART = 500  # from so long rows of a transposed left matrix on, it is packed for as many columns
-PACK = 200  # from this many rows on, each of which reads all of the right matrix, packing pays
-LONG = 64  # from this inner dimension on, dot products are faster than packing for one row
-DOTS, DOTS_LONG = 12, 256  # and up to so many rows or columns from so long an inner one on
+SHALLOW = 16  # up to this inner dimension, writing the result is the most: a few whole rows at once
+CLASH = 4096  # bytes, by multiples of which addresses lie in the same set of lines of the L1
+# The left matrix is packed where it is transposed and its rows clash, for so many columns of the
+# result; where they are so long in any case, for as many columns.
+FEW, APART = 32, 500
+# The right one is packed for so many rows of the result, each of which reads all of it; where rows
+# clash that could stay in the L1, of a register tile one vector wide, for so many.
+PACK, PACK_CLASHING = 200, 30
 TURN = 256  # up to so many rows, turning the result is faster than turning the right matrix
+TURNED = 24  # from so many rows on, turning a narrow right matrix for dot products pays
 NARROW = 16  # up to so many columns, a tile's vectors had better lie along the rows
 SMALL = 16384  # elements packed at a time by a product that has no scratch
 STREAM = 8  # rows of the right matrix that are read side by side for one row of the left
-STREAMED = 30_000  # elements of the right matrix from which on that pays
-PARALLEL = 300_000  # from so many multiply-adds on, a second thread gains more than it costs
-ALONE = 1_200_000  # from so many on, packing gains more than the call of its kernel costs
+# A second thread gains more than it costs from so many multiply-adds on, times bytes of an element;
+# with a vector, from so many bytes of the matrix on, each of which is read once.
+PARALLEL, PARALLEL_READ = 2_400_000, 800_000
+ALONE = 1_200_000  # multiply-adds, from which on packing gains more than a call of its kernel costs
 
 # ------------------------------------------------------------------------------------ kernels
 
@@ -100,35 +116,52 @@ def block_share(operands, scratch, part, parts):
 
 
 @inner
-def cut(size, unit, part, parts):
-    """Where a part of `size`, cut only at multiples of `unit`, starts and ends."""
-    units = (size + unit - 1) // unit
-    return min(size, units * part // parts * unit), min(size, units * (part + 1) // parts * unit)
-
-
-@inner
 def block(operands, scratch, top, bottom, left, right):
     """The rows of the result from `top` to `bottom`, there the columns from `left` to `right`."""
     a, b, bias, out, form = operands
     k, pitch = (a.shape[0], a.shape[1]) if form & A_TRANSPOSED else (a.shape[1], a.shape[1])
-    n, columns = out.shape[1], right - left
-    if form == A_TRANSPOSED and bias.size == 0 and columns <= NARROW < bottom - top:
-        factors = (data(a), pitch), (moved(data(b), left), n, ONE)
-        narrow(factors, (moved(data(out), left), n), k, columns, (top, bottom))
+    n, columns, room = out.shape[1], right - left, stack_room(data(out), LEFT_ROOM)
+    if form == A_TRANSPOSED and bias.size == 0 and bottom - top > NARROW:
+        rest = columns if columns <= NARROW else columns % lanes(out)
+        if rest == columns or rest <= lanes(out) // 2:
+            right -= rest
+            factors = (data(a), pitch), (moved(data(b), right), n, ONE)
+            narrow(factors, (moved(data(out), right), n), room, k, rest, (top, bottom))
+    steps = (1, pitch) if form & A_TRANSPOSED else (pitch, 1)
+    matrices = (data(a), steps), (data(b), b.shape[1]), data(bias), (data(out), n), form
+    packs_right = form & B_TRANSPOSED != 0
+    packs_right = packs_right or is_worth_packing(bottom - top, data(b), b.shape[1])
+    if out.shape[0] == 1 and bottom == 1 and not form & B_TRANSPOSED:
+        one_row(matrices, k, (left, right))
+    elif form | RELU == RELU and are_better_turned(out.shape[0], k, n):
+        turned_dots(matrices, room, k, (top, bottom), (left, right))
     else:
-        steps = (1, pitch) if form & A_TRANSPOSED else (pitch, 1)
-        matrices = (data(a), steps), (data(b), b.shape[1]), data(bias), (data(out), n), form
-        strips(matrices, data(scratch), COLUMNS, k, (top, bottom), (left, right))
+        packed = data(scratch) if packs_right else no_data(data(scratch))
+        strips(matrices, packed, room, COLUMNS, k, (top, bottom), (left, right))
 
 
 @inner
-def narrow(factors, out, k, n, rows):
+def clashes(matrix, pitch):
+    return pitch * (VECTOR_BYTES // lanes(matrix)) % CLASH == 0
+
+
+@inner
+def is_worth_packing(rows, right, pitch):
+    """Whether packing the right matrix, not transposed, pays for so many rows of the result."""
+    return rows >= PACK or (
+        rows >= PACK_CLASHING and tile_vectors(False) == 1 and clashes(right, pitch)
+    )
+
+
+@inner
+def narrow(factors, out, left_room, k, n, rows):
     """Rows of a narrow product of a matrix whose rows lie side by side.
 
     The vectors of its tiles lie along the rows, of a result that is turned in the end.
 
     factors  ((data, step) of the left matrix, (data, step of rows, step of columns) of the right)
     out      (data, step of rows); n columns, at most NARROW
+    left_room  as of `strips`
     """
     ((a, step), (b, row_step, column_step)), (out, pitch), (top, bottom) = factors, out, rows
     room, none = stack_room(out, SMALL), no_data(out)
@@ -136,28 +169,29 @@ def narrow(factors, out, k, n, rows):
         count = min(SMALL // NARROW, bottom - i)
         width = whole(count, lanes(out))
         matrices = (b, (column_step, row_step)), (moved(a, i), step), none, (room, width), ZERO
-        strips(matrices, none, COLUMNS, k, (ZERO, n), (ZERO, count))
+        strips(matrices, none, left_room, COLUMNS, k, (ZERO, n), (ZERO, count))
         turn_rows((room, width), (moved(out, i * pitch), pitch), count, (ZERO, n))
 
 
 @inner
-def strips(matrices, scratch, most, k, rows, columns):
+def strips(matrices, scratch, room, most, k, rows, columns):
     """The same of pointers: `matrices` are those and their strides, in the order of `operands`.
 
-    most  of the columns, which are packed together
+    scratch  where the right matrix is packed; null if it is not to be
+    room     where the left one is, of LEFT_ROOM elements
+    most     of the columns, which are packed together
     """
     (a, (row_step, step)), (top, bottom), (left, right) = matrices[0], rows, columns
-    packs_left = row_step == 1 and step >= APART and right - left >= APART
-    room = stack_room(a, LEFT_ROOM)
+    packs_left = row_step == 1 and (
+        (right - left >= FEW and clashes(a, step)) or (right - left >= APART and step >= APART)
+    )
     parts = max(1, (k + DEPTH - 1) // DEPTH)  # one even if there is nothing to add up
+    height = tile_rows() if k <= SHALLOW else ZERO + ROWS
     for j in range(left, right, most):
-        if bottom - top == 1 and not exists(scratch) and k * (right - left) >= STREAMED:
-            one_row(matrices, k, top, (j, min(j + most, right)))
-            continue
         for part in range(parts):
             start, stop = cut(k, SQUARE, part, parts)
-            for i in range(top, bottom, ROWS):
-                end = min(i + ROWS, bottom)
+            for i in range(top, bottom, height):
+                end = min(i + height, bottom)
                 lefts = (a, i * row_step + start * step, row_step, step)
                 if packs_left:
                     by_rows = step == 1
@@ -175,38 +209,60 @@ def strips(matrices, scratch, most, k, rows, columns):
 
 
 @inner
-def one_row(matrices, k, top, columns):
-    """One row of the result by `add_rows`, in the parts and with the sums of tiles."""
-    (a, (row_step, step)), (b, pitch), bias, (out, n), form = matrices
+def one_row(matrices, k, columns):
+    """The only row of a product: rows of the right matrix, times numbers of the left, added up.
+
+    STREAM rows at a time, whose sum is added to that of all before. So chains of additions are
+    shorter than in tiles, which makes it more exact at no cost: it waits for memory.
+    """
+    (a, (_, step)), (b, pitch), bias, (out, _), form = matrices
     left, right = columns
-    size, at, room = right - left, top * n + left, stack_room(out, COLUMNS)
-    parts = max(1, (k + DEPTH - 1) // DEPTH)
-    for part in range(parts):
-        start, stop = cut(k, SQUARE, part, parts)
-        sums = (out, at) if part == 0 else (room, 0)
-        for p in range(start, stop - STREAM + 1, STREAM):
-            factors = (a, top * row_step + p * step, step)
-            add_rows(STREAM, factors, (b, p * pitch + left, pitch), sums, size, p == start)
-        for p in range(start + (stop - start) // STREAM * STREAM, stop):
-            factors = (a, top * row_step + p * step, step)
-            add_rows(1, factors, (b, p * pitch + left, pitch), sums, size, p == start)
-        if part > 0:
-            add_to((out, at), (room, 0), size)
-    if exists(bias):
-        add_to((out, at), (bias, left), size)
-    if form & RELU:
-        for j in range(0, size, lanes(out)):
-            block = load(out, at + j, size - j, 0.0)
-            store(out, at + j, size - j, compute("maximum", load(out, at, 0, 0.0), block))
+    size, whole_steps, zero = right - left, k // STREAM * STREAM, load(out, left, 0, 0.0)
+    for j in range(left, right if k == 0 else left, lanes(out)):
+        store(out, j, right - j, zero)
+    for p in range(0, whole_steps, STREAM):
+        factors, rows = (a, p * step, step), (b, p * pitch + left, pitch)
+        add_rows(STREAM, factors, rows, (out, left), size, p == 0)
+    for p in range(whole_steps, k):
+        factors, rows = (a, p * step, step), (b, p * pitch + left, pitch)
+        add_rows(1, factors, rows, (out, left), size, p == 0)
+    if exists(bias) or form & RELU:
+        end_row((out, left), (bias, left), size, form)
 
 
 @inner
-def add_to(sums, terms, size):
-    """Add so many elements; of both (data, index)."""
-    (sums, at), (terms, start) = sums, terms
-    for j in range(0, size, lanes(sums)):
-        block, term = load(sums, at + j, size - j, 0.0), load(terms, start + j, size - j, 0.0)
-        store(sums, at + j, size - j, compute("add", block, term))
+def are_better_turned(m, k, n):
+    """Whether it pays to turn the right matrix and make dot products of it: it is narrow.
+
+    Its columns do not fill a vector, and the rows of the result are many. By the whole result, not
+    a share of it, since the bits are others.
+    """
+    return n <= DOTS and k >= DOTS_LONG and k * n <= SMALL and m >= TURNED
+
+
+@inner
+def turned_dots(matrices, room, k, rows, columns):
+    """The same result as that of `strips`; the right matrix is turned in the `room`."""
+    (a, (pitch, _)), (b, b_pitch), bias, (out, n), form = matrices
+    (top, bottom), (left, right) = rows, columns
+    turn_rows((moved(b, left), b_pitch), (room, k), right - left, (ZERO, k))
+    result = moved(out, left), n
+    dot_tiles((a, pitch), (room, k), result, k, (top, bottom), (ZERO, right - left))
+    for i in range(top, bottom if exists(bias) or form & RELU else top):
+        end_row((out, i * n + left), (bias, left), right - left, form)
+
+
+@inner
+def end_row(sums, bias, size, form):
+    """Add the bias, if there is one, to a part of a row; with RELU, what is negative becomes 0."""
+    (out, at), (terms, start) = sums, bias
+    for j in range(0, size, lanes(out)):
+        block = load(out, at + j, size - j, 0.0)
+        if exists(terms):
+            block = compute("add", block, load(terms, start + j, size - j, 0.0))
+        if form & RELU:
+            block = compute("maximum", load(out, at, 0, 0.0), block)
+        store(out, at + j, size - j, block)
 
 
 @inner
@@ -230,16 +286,24 @@ def panels(matrices, lefts, scratch, rows, columns, part):
                 source = (b, b_pitch, form & B_TRANSPOSED != 0)
                 pack(source, start, stop, j, j + width, panel)
             at += pitch * whole(stop - start, lanes(out))
-        for i in range(top, bottom, tile_rows()):
-            extent = (min(tile_rows(), bottom - i), width, stop - start)
+        i = top
+        while i < bottom:
+            height = tile_height(bottom - i)
             row = (a, at_left + (i - top) * row_step, row_step, step)
+            extent = (height, width, stop - start)
             tile(row, panel, (out, i * n + j, n), (bias, j), extent, ends)
+            i += height
         j += width
 
 
 @inner
-def whole(size, unit):
-    return (size + unit - 1) // unit * unit
+def tile_height(rows):
+    """How many of the rows left the next tile takes: two lower ones may fit better than a high one.
+
+    As with AVX2 eight rows do, which are four and four, not six and two.
+    """
+    lower = lower_tile_rows()
+    return min(rows, lower if tile_rows() < rows <= 2 * lower else tile_rows())
 
 
 @inner
@@ -285,101 +349,34 @@ def small_product(a, b, out):
     (m, n), k = out.shape, a.shape[1]
     row_step, step = a.strides[0] // a.itemsize, a.strides[1] // a.itemsize
     pitch, column_step = b.strides[0] // b.itemsize, b.strides[1] // b.itemsize
-    left, none, room = (data(a), (row_step, step)), no_data(out), stack_room(data(out), SMALL)
+    left, none = (data(a), (row_step, step)), no_data(data(out))
+    packed, room = stack_room(data(out), SMALL), stack_room(data(out), LEFT_ROOM)
     are_dots = step == 1 and pitch == 1
     if are_dots and k >= LONG and n == 1:
         dots_with((data(a), row_step), data(b), data(out), k, (0, m))
     elif are_dots and k >= LONG and m == 1:
         dots_with((data(b), column_step), data(a), data(out), k, (0, n))
-    elif are_dots and min(m, n) <= DOTS and k >= DOTS_LONG:
+    elif are_dots and are_better_dots(m, n, k, a.itemsize):
         dot_tiles((data(a), row_step), (data(b), column_step), (data(out), n), k, (0, m), (0, n))
     elif row_step == 1 and n <= NARROW < m:
-        narrow(((data(a), step), (data(b), pitch, column_step)), (data(out), n), k, n, (ZERO, m))
+        factors = (data(a), step), (data(b), pitch, column_step)
+        narrow(factors, (data(out), n), room, k, n, (ZERO, m))
     elif n == 1 or column_step == 1:
         operands = left, (data(b), pitch), none, (data(out), n), ZERO
-        strips(operands, none, COLUMNS, k, (ZERO, m), (ZERO, n))
+        if m == 1:
+            one_row(operands, k, (ZERO, n))
+        elif step == 1 and are_better_turned(m, k, n):
+            turned_dots(operands, room, k, (ZERO, m), (ZERO, n))
+        else:
+            strips(operands, none, room, COLUMNS, k, (ZERO, m), (ZERO, n))
     elif k == 1 or pitch == 1:
         # A panel takes up to one vector more in width and in height.
         most = min(COLUMNS, SMALL // (min(k, DEPTH) + lanes(out)) - lanes(out))
         operands = left, (data(b), column_step), none, (data(out), n), ZERO + B_TRANSPOSED
-        strips(operands, room, most, k, (ZERO, m), (ZERO, n))
+        strips(operands, packed, room, most, k, (ZERO, m), (ZERO, n))
     else:
         return False
     return True
-
-
-@kernel("void(T[:, ::1], T[::1], T[::1], int64)")
-def matrix_vector(matrix, vector, out, threads):
-    """out (rows,) = matrix (rows, k) times vector (k,)."""
-    if threads == 1:
-        dots(matrix, vector, out, 0, out.size)
-    else:
-        for t in prange(threads):
-            top, bottom = cut(out.size, 4, t, threads)
-            dots(matrix, vector, out, top, bottom)
-
-
-@inner
-def dots(matrix, vector, out, top, bottom):
-    """The dot products of the rows from top to bottom with the vector."""
-    k = matrix.shape[1]
-    dots_with((data(matrix), k), data(vector), data(out), k, (top, bottom))
-
-
-@inner
-def dots_with(matrix, vector, out, k, rows):
-    """Four rows at a time; where fewer are left, the last one repeats."""
-    (flat, pitch), (top, bottom) = matrix, rows
-    zero = load(vector, 0, 0, 0.0)
-    for i in range(top, bottom, 4):
-        i1, i2, i3 = min(i + 1, bottom - 1), min(i + 2, bottom - 1), min(i + 3, bottom - 1)
-        row, row1, row2, row3 = i * pitch, i1 * pitch, i2 * pitch, i3 * pitch
-        sum0 = sum1 = sum2 = sum3 = zero
-        for p in range(0, k, lanes(vector)):
-            x = load(vector, p, k - p, 0.0)
-            sum0 = compute("add", sum0, compute("multiply", x, load(flat, row + p, k - p, 0.0)))
-            sum1 = compute("add", sum1, compute("multiply", x, load(flat, row1 + p, k - p, 0.0)))
-            sum2 = compute("add", sum2, compute("multiply", x, load(flat, row2 + p, k - p, 0.0)))
-            sum3 = compute("add", sum3, compute("multiply", x, load(flat, row3 + p, k - p, 0.0)))
-        out[i] = first(compute("all_sum", sum0))
-        out[i1] = first(compute("all_sum", sum1))
-        out[i2] = first(compute("all_sum", sum2))
-        out[i3] = first(compute("all_sum", sum3))
-
-
-@kernel("void(T[:, ::1], T[:, ::1], T[:, ::1], int64)")
-def row_products(a, b, out, threads):
-    """out (m, n) = the dot products of the rows of a (m, k) with those of b (n, k)."""
-    m, n = out.shape
-    if threads == 1:
-        dot_block(a, b, out, 0, m, 0, n)
-    else:
-        for t in prange(threads):
-            if m > n:
-                top, bottom = cut(m, dot_rows(0), t, threads)
-                dot_block(a, b, out, top, bottom, 0, n)
-            else:
-                left, right = cut(n, dot_rows(1), t, threads)
-                dot_block(a, b, out, 0, m, left, right)
-
-
-@inner
-def dot_block(a, b, out, top, bottom, left, right):
-    """The rows of the result from `top` to `bottom`, there the columns from `left` to `right`."""
-    k, n = a.shape[1], out.shape[1]
-    dot_tiles((data(a), k), (data(b), k), (data(out), n), k, (top, bottom), (left, right))
-
-
-@inner
-def dot_tiles(a, b, out, k, rows, columns):
-    """Few rows of one matrix stay in the cache while those of the other one pass by."""
-    (a, a_pitch), (b, b_pitch), (out, n) = a, b, out
-    (top, bottom), (left, right) = rows, columns
-    for j in range(left, right, dot_rows(1)):
-        for i in range(top, bottom, dot_rows(0)):
-            extent = (min(dot_rows(0), bottom - i), min(dot_rows(1), right - j), k)
-            starts = (a, i * a_pitch, a_pitch), (b, j * b_pitch, b_pitch), (out, i * n + j, n)
-            dot_tile(*starts, extent)
 
 
 @kernel("void(T[:, ::1], T[:, ::1], int64)")
@@ -403,9 +400,11 @@ def turn(x, out, top, bottom):
 @inner
 def turn_rows(x, out, n, rows):
     """The same of pointers, (data, stride) each; x has n columns. Square by square in registers."""
+    # Along the rows of the result: where their distance is a power of two, those of one column
+    # push each other out of the cache, and what is half written is fetched again.
     (x, x_pitch), (out, pitch), (top, bottom) = x, out, rows
-    for i in range(top, bottom, lanes(x)):
-        for j in range(0, n, lanes(x)):
+    for j in range(0, n, lanes(x)):
+        for i in range(top, bottom, lanes(x)):
             here, there = (x, i * x_pitch + j, x_pitch), (out, j * pitch + i, pitch)
             transpose(here, there, (bottom - i, n - j))
 
@@ -434,8 +433,10 @@ def matmul(a, b, out=None, bias=None, relu=False):
     m, (k, n) = len(a), b.shape
     if out is None:
         out = np.empty((m, n), a.dtype)
-    is_large = m * k * n >= PARALLEL
-    is_alone = not is_large or (m * k * n < ALONE and get_num_threads() == 1)
+    work = m * k * n
+    time = work * a.itemsize
+    is_large = time >= PARALLEL or (time >= PARALLEL_READ and (m == 1 or n == 1))
+    is_alone = not is_large or (work < ALONE and get_num_threads() == 1)
     if is_alone and bias is None and not relu:
         try:
             if _small_product(a, b, out):
@@ -452,24 +453,25 @@ def matmul(a, b, out=None, bias=None, relu=False):
     if k >= LONG:
         if (n == 1 and not form & A_TRANSPOSED) or (m == 1 and form & B_TRANSPOSED):
             matrix, vector = (b, a) if form & B_TRANSPOSED else (a, b)
-            args = matrix, vector.reshape(-1), out.reshape(-1)
-            launch(matrix_vector, *args) if is_large else matrix_vector(*args, 1)
+            _run(matrix_vector, is_large, matrix, vector.reshape(-1), out.reshape(-1))
             return _finished(out, bias, relu)
-        if form == B_TRANSPOSED and min(m, n) <= DOTS and k >= DOTS_LONG and bias is None:
-            launch(row_products, a, b, out) if is_large else row_products(a, b, out, 1)
+        are_dots = form == B_TRANSPOSED and bias is None
+        if are_dots and are_better_dots.py_func(m, n, k, a.itemsize):
+            _run(row_products, is_large, a, b, out)
             return out
     if form == B_TRANSPOSED and DOTS < m <= min(n // 2, TURN) and bias is None and is_large:
         launch(turned, matmul(b, a.T), out)
         return out
     scratch = nothing = _NOTHING[a.dtype.char]
-    if form & B_TRANSPOSED or m >= PACK:
+    if form & B_TRANSPOSED or m >= PACK_CLASHING:
         scratch = _room(n, get_num_threads() if is_large else 1, a.dtype)
     bias = nothing if bias is None else plain(bias)
-    if is_large:
-        launch(product, a, b, bias, out, scratch, form)
-    else:
-        product(a, b, bias, out, scratch, form, 1)
+    _run(product, is_large, a, b, bias, out, scratch, form)
     return out
+
+
+def _run(some_kernel, is_large, *args):
+    return launch(some_kernel, *args) if is_large else some_kernel(*args, 1)
 
 
 def _finished(out, bias, relu):

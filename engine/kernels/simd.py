@@ -6,7 +6,8 @@ r v multiply-adds. Both matrices are read by strides, so that a transposed left 
 only the columns of the right one have to lie side by side.
 
 Each element is one chain of multiply-adds in the order of the inner dimension, whatever the tile
-that it lies in: how a matrix is cut into tiles leaves no trace in its bits.
+that it lies in: how a matrix is cut into tiles leaves no trace in its bits. Only a product of one
+row is not made of tiles, see `add_rows`.
 """
 
 import functools
@@ -28,14 +29,15 @@ def tile_shapes(target):
 
     The sums of the first fill the registers, but for a row of the right matrix and a number of the
     left: 24 of 32 with AVX-512, 12 of 16 with AVX2, where a vector is two registers, and 24 of 32
-    on ARM, where it is four. The last, of one row, is long: memory is read faster in long runs.
+    on ARM, where it is four. Of the second, one or two make up what is left of the rows, with few
+    rows too many. The last, of one row, is long: memory is read faster in long runs.
     """
     triple, cpu, features = target
     widest = widest_register(triple, cpu, features)
     if widest == "zmm":
         return (8, 3), (4, 3), (1, 8)
     if widest == "ymm" or triple.startswith(("aarch64", "arm64")):
-        return (6, 1), (3, 1), (1, 4)
+        return (6, 1), (4, 1), (1, 4)
     return (2, 1), (1, 2)
 
 
@@ -56,6 +58,12 @@ def _shapes(context):
 def tile_rows(typingctx):
     """The rows of the largest tile, a constant."""
     return types.int64(), lambda context, builder, signature, args: INDEX(_shapes(context)[0][0])
+
+
+@intrinsic
+def lower_tile_rows(typingctx):
+    """The rows of the second largest tile, a constant."""
+    return types.int64(), lambda context, builder, signature, args: INDEX(_shapes(context)[1][0])
 
 
 @intrinsic(prefer_literal=True)
@@ -317,7 +325,8 @@ def tile(typingctx, left, right, result, bias, extent, ends):
 def add_rows(typingctx, count, factors, right, result, columns, is_first):
     """result += the sum of `count` rows of `right`, a constant, each times its factor.
 
-    Each element is the chain that it is in a tile; but whole rows are read, which memory likes.
+    Each sum of `count` is one chain, which is added as a whole. Whole rows are read, which memory
+    likes.
 
     factors   (data, index of the first, stride)
     right     (data, index, stride of rows)
@@ -338,10 +347,11 @@ def add_rows(typingctx, count, factors, right, result, columns, is_first):
 
         def add(row, at):
             target = builder.gep(result.start, [at])
-            total = builder.select(is_first, row.zero, row.load(target)[0])
+            total = row.zero
             for x, start in zip(xs, starts):
                 total = row.multiply_add(x, row.load(builder.gep(start, [at]))[0], total)
-            row.store(target, [total])
+            before = builder.select(is_first, row.zero, row.load(target)[0])
+            row.store(target, [(Lanes(builder, before) + Lanes(builder, total)).value])
 
         lanes = INDEX(whole.vector.count)
         steps = builder.sdiv(columns, lanes)
@@ -360,53 +370,75 @@ def add_rows(typingctx, count, factors, right, result, columns, is_first):
 
 
 @functools.cache
-def dot_shape(target):
-    """(rows of the left matrix, rows of the right one) of a tile of dot products, for a target.
+def dot_shapes(target):
+    """The tiles of dot products for a target: (rows of the left matrix, rows of the right one).
 
-    Its sums are vectors, and a vector of each row has to find room beside them: see `tile_shapes`.
+    The sums are vectors, and a vector of each row has to find room beside them: see `tile_shapes`.
+    With AVX-512 there are two, since ten rows, of ten classes, would leave a sixth of three tiles
+    of four empty.
     """
     (rows, _), *_ = tile_shapes(target)
-    return {8: (4, 4), 6: (2, 2)}.get(rows, (1, 2))
+    return {8: ((4, 4), (5, 5)), 6: ((2, 2),)}.get(rows, ((1, 2),))
+
+
+def _dot_shapes(context):
+    return dot_shapes(context.codegen().magic_tuple())
 
 
 @intrinsic(prefer_literal=True)
-def dot_rows(typingctx, side):
-    """The rows that a tile of dot products takes of the left (0) or the right (1) matrix."""
+def dot_rows(typingctx, is_large, side):
+    """The rows that a tile of dot products takes of the left (0) or the right (1) matrix.
+
+    Of the larger tile if `is_large`; that is the same one where a target has no two.
+    """
 
     def codegen(context, builder, signature, args):
-        return INDEX(dot_shape(context.codegen().magic_tuple())[side.literal_value])
+        return INDEX(_dot_shapes(context)[-is_large.literal_value][side.literal_value])
 
-    return types.int64(side), codegen
+    return types.int64(is_large, side), codegen
 
 
 @intrinsic
-def dot_tile(typingctx, left, right, result, extent):
+def dot_tile(typingctx, left, right, result, extent, is_large):
     """result[i, j] = the dot product of row i of left and row j of right.
 
     left, right, result  (flat array, index of the first element, stride of rows)
-    extent  (rows of left, rows of right, length of each): at most `dot_rows` rows; any length
+    extent    (rows of left, rows of right, length of each): at most `dot_rows` rows; any length
+    is_large  whether it is the larger tile
     """
     kinds = left, right, result
     dtype = left[0].dtype
 
     def codegen(context, builder, signature, args):
-        left, right, result = (Operand(builder, value) for value in args[:3])
-        *present, depth = cgutils.unpack_tuple(builder, args[3])
-        counts = dot_shape(context.codegen().magic_tuple())
-        lefts, rights = (
-            list(operand.rows(builder, count, 1, here))
-            for operand, count, here in zip((left, right), counts, present)
-        )
-        sums = _emit_dots(builder, dtype, lefts, rights, depth)
-        results = list(result.rows(builder, counts[0], 1, present[0]))
-        for i, total in enumerate(sums):
-            row, column = divmod(i, counts[1])
-            here = builder.icmp_signed("<", INDEX(column), present[1])
-            at = builder.select(here, INDEX(column), builder.sub(present[1], INDEX(1)))
-            builder.store(total, builder.gep(results[row], [at]))
+        operands = [Operand(builder, value) for value in args[:3]]
+        extents = cgutils.unpack_tuple(builder, args[3])
+        smaller, *larger = _dot_shapes(context)
+        if larger:
+            with builder.if_else(args[4]) as (then, otherwise):
+                with then:
+                    _emit_dot_tile(builder, dtype, larger[0], operands, extents)
+                with otherwise:
+                    _emit_dot_tile(builder, dtype, smaller, operands, extents)
+        else:
+            _emit_dot_tile(builder, dtype, smaller, operands, extents)
         return context.get_dummy_value()
 
-    return types.void(*kinds, extent), codegen
+    return types.void(*kinds, extent, is_large), codegen
+
+
+def _emit_dot_tile(builder, dtype, shape, operands, extents):
+    left, right, result = operands
+    *present, depth = extents
+    lefts, rights = (
+        list(operand.rows(builder, count, 1, here))
+        for operand, count, here in zip((left, right), shape, present)
+    )
+    results = list(result.rows(builder, shape[0], 1, present[0]))
+    for i, total in enumerate(_emit_dots(builder, dtype, lefts, rights, depth)):
+        row, column = divmod(i, shape[1])
+        here = builder.icmp_signed("<", INDEX(column), present[1])
+        at = builder.select(here, INDEX(column), builder.sub(present[1], INDEX(1)))
+        builder.store(total, builder.gep(results[row], [at]))
 
 
 def _emit_dots(builder, dtype, lefts, rights, depth):

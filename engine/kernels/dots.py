@@ -1,0 +1,107 @@
+"""Products of matrices whose rows both lie side by side: each element is a dot product of two rows.
+
+Nothing is packed: of few rows, a tile of dot products reads both matrices as they are. The lanes of
+a vector each add up their share of a row, and are summed in the end, so that errors are smaller
+than those of one chain.
+"""
+
+from numba import prange
+
+from ._jit import inner, kernel
+from .cuts import cut, whole
+from .simd import data, dot_rows, dot_tile
+from .vmath import compute, first, lanes, load
+
+# Measured on Zen 5, with 48 KB of L1 and 1 MB of L2 per core.
+LONG = 64  # from this inner dimension on, dot products are faster than packing for one row
+DOTS, DOTS_LONG = 12, 256  # and up to so many rows or columns from so long an inner one on
+DOTS_HIGH, DOTS_BYTES = 32, 1 << 18  # and up to so many rows if the second cache holds all
+
+
+@kernel("void(T[:, ::1], T[::1], T[::1], int64)")
+def matrix_vector(matrix, vector, out, threads):
+    """out (rows,) = matrix (rows, k) times vector (k,)."""
+    if threads == 1:
+        dots(matrix, vector, out, 0, out.size)
+    else:
+        for t in prange(threads):
+            top, bottom = cut(out.size, 4, t, threads)
+            dots(matrix, vector, out, top, bottom)
+
+
+@inner
+def dots(matrix, vector, out, top, bottom):
+    """The dot products of the rows from top to bottom with the vector."""
+    k = matrix.shape[1]
+    dots_with((data(matrix), k), data(vector), data(out), k, (top, bottom))
+
+
+@inner
+def dots_with(matrix, vector, out, k, rows):
+    """Four rows at a time; where fewer are left, the last one repeats."""
+    (flat, pitch), (top, bottom) = matrix, rows
+    zero = load(vector, 0, 0, 0.0)
+    for i in range(top, bottom, 4):
+        i1, i2, i3 = min(i + 1, bottom - 1), min(i + 2, bottom - 1), min(i + 3, bottom - 1)
+        row, row1, row2, row3 = i * pitch, i1 * pitch, i2 * pitch, i3 * pitch
+        sum0 = sum1 = sum2 = sum3 = zero
+        for p in range(0, k, lanes(vector)):
+            x = load(vector, p, k - p, 0.0)
+            sum0 = compute("add", sum0, compute("multiply", x, load(flat, row + p, k - p, 0.0)))
+            sum1 = compute("add", sum1, compute("multiply", x, load(flat, row1 + p, k - p, 0.0)))
+            sum2 = compute("add", sum2, compute("multiply", x, load(flat, row2 + p, k - p, 0.0)))
+            sum3 = compute("add", sum3, compute("multiply", x, load(flat, row3 + p, k - p, 0.0)))
+        out[i] = first(compute("all_sum", sum0))
+        out[i1] = first(compute("all_sum", sum1))
+        out[i2] = first(compute("all_sum", sum2))
+        out[i3] = first(compute("all_sum", sum3))
+
+
+@kernel("void(T[:, ::1], T[:, ::1], T[:, ::1], int64)")
+def row_products(a, b, out, threads):
+    """out (m, n) = the dot products of the rows of a (m, k) with those of b (n, k)."""
+    m, n = out.shape
+    if threads == 1:
+        dot_block(a, b, out, 0, m, 0, n)
+    else:
+        for t in prange(threads):
+            if m > n:
+                top, bottom = cut(m, dot_rows(False, 0), t, threads)
+                dot_block(a, b, out, top, bottom, 0, n)
+            else:
+                left, right = cut(n, dot_rows(False, 1), t, threads)
+                dot_block(a, b, out, 0, m, left, right)
+
+
+@inner
+def are_better_dots(m, n, k, itemsize):
+    """Whether tiles of dot products are faster for (m, k) times the transpose of (n, k)."""
+    if min(m, n) <= DOTS and k >= DOTS_LONG:
+        return True
+    is_near = (m + n) * k * itemsize <= DOTS_BYTES
+    return k >= LONG and m <= min(n, DOTS_HIGH) and m * n <= DOTS_HIGH * k and is_near
+
+
+@inner
+def dot_block(a, b, out, top, bottom, left, right):
+    """The rows of the result from `top` to `bottom`, there the columns from `left` to `right`."""
+    k, n = a.shape[1], out.shape[1]
+    dot_tiles((data(a), k), (data(b), k), (data(out), n), k, (top, bottom), (left, right))
+
+
+@inner
+def dot_tiles(a, b, out, k, rows, columns):
+    """Few rows of one matrix stay in the cache while those of the other one pass by."""
+    (a, a_pitch), (b, b_pitch), (out, n) = a, b, out
+    (top, bottom), (left, right) = rows, columns
+    height, width = dot_rows(False, 0), dot_rows(False, 1)
+    high, wide = dot_rows(True, 0), dot_rows(True, 1)
+    area = whole(bottom - top, height) * whole(right - left, width)
+    is_large = whole(bottom - top, high) * whole(right - left, wide) < area
+    if is_large:
+        height, width = high, wide
+    for j in range(left, right, width):
+        for i in range(top, bottom, height):
+            extent = (min(height, bottom - i), min(width, right - j), k)
+            starts = (a, i * a_pitch, a_pitch), (b, j * b_pitch, b_pitch), (out, i * n + j, n)
+            dot_tile(*starts, extent, is_large)
