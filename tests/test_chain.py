@@ -10,6 +10,8 @@ import engine
 import nn
 from engine.kernels import _jit
 
+from . import smaller_cpus
+
 CLASSES = "sparse_categorical_crossentropy"
 LOSSES = {
     CLASSES: "softmax",
@@ -150,6 +152,12 @@ def test_the_steps_are_those_of_a_textbook(rng, count):
         np.testing.assert_allclose(model.train_on_batch(x, y), expected, rtol=1e-11)
     for p, q in zip(parameters(model), weights):
         np.testing.assert_allclose(p, q, rtol=1e-9, atol=1e-12)
+
+
+@smaller_cpus.on_each("haswell", "x86-64")
+def test_right_on_smaller_cpus(cpu, tmp_path):
+    textbook = f"{__file__}::test_the_steps_are_those_of_a_textbook"
+    smaller_cpus.run(cpu, tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", textbook)
 
 
 @pytest.mark.parametrize("optimizer", [sgd, adam])

@@ -3,10 +3,6 @@
 Most cases are small integers, of which every sum is exact: a single wrong index shows.
 """
 
-import os
-import platform
-import subprocess
-import sys
 import threading
 
 import numpy as np
@@ -15,7 +11,7 @@ from llvmlite import binding
 
 from engine.kernels import gemm, simd
 
-from . import naive
+from . import naive, smaller_cpus
 
 FLOATS = [np.float32, np.float64]
 # Of vectors (8 and 16 lanes), tiles (1 to 8 rows, up to 3 vectors), the rows that stay in the
@@ -275,13 +271,13 @@ def test_callers_in_several_threads_do_not_share_scratch(rng):
 
 # ---------------------------------------------------------------------------------- other CPUs
 
-TARGETS = {"haswell": "+avx2,+fma", "x86-64": "+sse2"}  # with what sets each of them apart
 PROGRAM = """
 import numpy as np
 from engine.kernels import _jit, gemm
 rng = np.random.default_rng(0)
 sizes = [(1, 70, 70), (1, 5, 33), (7, 20, 50), (13, 520, 17), (205, 30, 40), (90, 70, 1)]
-for m, k, n in [*sizes, (7, 270, 9), (18, 300, 70)]:
+sizes += [(7, 270, 9), (18, 300, 70), (26, 300, 10), (33, 20, 1024), (1024, 9, 40), (8, 70, 21)]
+for m, k, n in sizes:
     a, b = rng.integers(-9, 10, (m, k)), rng.integers(-9, 10, (k, n))
     for orders in ("CC", "CF", "FC"):
         x, y = np.array(a, np.float32, order=orders[0]), np.array(b, np.float32, order=orders[1])
@@ -292,20 +288,9 @@ for m, k, n in [*sizes, (7, 270, 9), (18, 300, 70)]:
 """
 
 
-def has_avx2():
-    return platform.machine() == "x86_64" and binding.get_host_cpu_features().get("avx2")
-
-
-@pytest.mark.skipif(not has_avx2(), reason="needs an x86-64 CPU with AVX2")
-@pytest.mark.parametrize("cpu", TARGETS)
+@smaller_cpus.on_each(*smaller_cpus.TARGETS)
 def test_right_on_smaller_cpus(cpu, tmp_path):
-    environment = dict(
-        os.environ,
-        NUMBA_CPU_NAME=cpu,
-        NUMBA_CPU_FEATURES=TARGETS[cpu],
-        NUMBA_CACHE_DIR=str(tmp_path),
-    )
-    subprocess.run([sys.executable, "-c", PROGRAM], env=environment, check=True, timeout=300)
+    smaller_cpus.run(cpu, tmp_path, "-c", PROGRAM)
 
 
 def test_tiles_fit_the_registers():

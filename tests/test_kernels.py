@@ -1,17 +1,11 @@
 """The vector kernels: functions, softmax and cross-entropies, against their twins."""
 
-import os
-import platform
-import subprocess
-import sys
-
 import numpy as np
 import pytest
-from llvmlite import binding
 
 from engine.kernels import _jit, elementwise, softmax
 
-from . import naive
+from . import naive, smaller_cpus
 
 FLOATS = [np.float32, np.float64]
 UNARY = ["exp", "log", "tanh", "sigmoid", "relu"]
@@ -359,11 +353,6 @@ def test_any_number_of_threads_gives_the_same_bits(dtype, threads):
 
 # ---------------------------------------------------------------------------------- other CPUs
 
-TARGETS = {  # with what sets each of them apart
-    "haswell": "+avx2,+fma",
-    "x86-64": "+sse2",
-    "x86-64-v3": "+fma,-avx2,+prefer-128-bit",
-}
 PROGRAM = """
 import numpy as np
 from engine.kernels import _jit, elementwise, pairs, reduce, softmax
@@ -388,17 +377,6 @@ assert softmax.softmax(x).tobytes() == alone
 """
 
 
-def has_avx2():
-    return platform.machine() == "x86_64" and binding.get_host_cpu_features().get("avx2")
-
-
-@pytest.mark.skipif(not has_avx2(), reason="needs an x86-64 CPU with AVX2")
-@pytest.mark.parametrize("cpu", TARGETS)
+@smaller_cpus.on_each(*smaller_cpus.TARGETS)
 def test_right_on_smaller_cpus(cpu, tmp_path):
-    environment = {
-        **os.environ,
-        "NUMBA_CPU_NAME": cpu,
-        "NUMBA_CPU_FEATURES": TARGETS[cpu],
-        "NUMBA_CACHE_DIR": str(tmp_path),
-    }
-    subprocess.run([sys.executable, "-c", PROGRAM], env=environment, check=True, timeout=300)
+    smaller_cpus.run(cpu, tmp_path, "-c", PROGRAM)
