@@ -160,16 +160,21 @@ def test_a_build_that_fails_says_where(small_package, processes):
         assert re.search(r"building kernels: process [12] of 2 failed; ", done.stderr)
 
 
-def test_processes_that_build_never_write_to_the_same_index():
+def test_processes_that_build_never_write_to_the_same_index(tmp_path):
     build.load_all()
-    for shares in (1, 2, 3, 100):
-        lists = build.divided(_jit.KERNELS, shares)
-        divided = [id(pair) for part in lists for pair in part]
-        assert sorted(divided) == sorted(map(id, _jit.KERNELS))
-        indices = [{k._cache._cache_file._index_name for k, _ in part} for part in lists]
-        assert sum(map(len, indices)) == len(set.union(*indices))
-    sizes = [len(part) for part in build.divided(_jit.KERNELS, 2)]
-    assert max(sizes) - min(sizes) <= 1
+    groups = build.groups_of(_jit.KERNELS)
+    grouped = [id(pair) for group in groups for pair in group]
+    assert sorted(grouped) == sorted(map(id, _jit.KERNELS))
+    indices = [{k._cache._cache_file._index_name for k, _ in group} for group in groups]
+    assert all(len(of_group) == 1 for of_group in indices)
+    assert len(set.union(*indices)) == len(groups)
+    assert [build.claim(tmp_path, place) for place in (0, 1, 0, 1, 2)] == [
+        True,
+        True,
+        False,
+        False,
+        True,
+    ]
 
 
 def test_kernels_work_where_no_cache_can_be_written(small_package):

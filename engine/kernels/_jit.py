@@ -26,10 +26,9 @@ FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
 
 # Numba stamps a cached kernel with the text of the one file that holds it, and so would serve
 # stale code after an edit of a helper in another file or of the flags above. This stamp, added to
-# Numba's own, covers every source of this package.
-STAMP = hashlib.sha256(
-    b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
-).hexdigest()
+# Numba's own, covers every source of this package but what only calls the compiler.
+_SOURCES = sorted(set(Path(__file__).parent.glob("*.py")) - {Path(__file__).with_name("build.py")})
+STAMP = hashlib.sha256(b"".join(path.read_bytes() for path in _SOURCES)).hexdigest()
 
 TYPES = ("float32", "float64")  # what T stands for
 KERNELS = []  # every compiled-on-demand function, with its prototype: what the build walks over

@@ -11,24 +11,36 @@ import sys
 import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Lock
 
 from .. import kernels
 from ._jit import KERNELS, TYPES, arguments_of, get_num_threads
 
 MOST = 4  # processes: each takes up to 1 GB of memory
+LONG = "chain_step", "product"  # so long that, begun last, one process would work on them alone
 
 
-def build(say=print, share=0, shares=1):
+def build(say=print, claims=None):
     """Compile what is not compiled yet, and tell `say`, a function of a line, about each kernel.
 
-    share, shares  do the share of that number, from 0, of so many. Default: all.
+    claims  a folder, where processes that build together note what they have taken on; default:
+            there are no others
 
     Returns how many were compiled. Raises RuntimeError, with its name, for one that cannot be.
     """
     load_all()
     built = 0
-    for dispatcher, prototype in divided(KERNELS, shares)[share]:
+    for place, group in enumerate(groups_of(KERNELS)):
+        if claims is None or claim(claims, place):
+            built += _build_group(group, say)
+    return built
+
+
+def _build_group(group, say):
+    built = 0
+    for dispatcher, prototype in group:
         name = f"{dispatcher.__module__}.{dispatcher.__qualname__}"
         for kind in TYPES:
             begin = time.perf_counter()
@@ -44,8 +56,8 @@ def build(say=print, share=0, shares=1):
     return built
 
 
-def divided(registered, shares):
-    """Kernels in so many lists of about as much work, those of one file of Numba's cache together.
+def groups_of(registered):
+    """Kernels in lists, the most work first: those of one file of Numba's cache together.
 
     Kernels that one factory makes share that file, its index. Two processes that write to it at a
     time could give two kernels the same number, and so lose one.
@@ -54,10 +66,17 @@ def divided(registered, shares):
     for pair in registered:
         code = pair[0].py_func.__code__
         by_index[code.co_filename, code.co_firstlineno].append(pair)
-    lists = [[] for _ in range(shares)]
-    for kernels_of_one in sorted(by_index.values(), key=len, reverse=True):
-        min(lists, key=len).extend(kernels_of_one)
-    return lists
+    groups = sorted(by_index.values(), key=len, reverse=True)
+    return sorted(groups, key=lambda group: group[0][0].__name__ not in LONG)
+
+
+def claim(folder, place):
+    """Whether this process is the first to take on what has that number."""
+    try:
+        with open(Path(folder) / str(place), "x"):
+            return True
+    except FileExistsError:
+        return False
 
 
 def build_together(processes, say=print):
@@ -65,8 +84,8 @@ def build_together(processes, say=print):
 
     line_by_line = Lock()
 
-    def one(share):
-        command = [sys.executable, "-m", __spec__.name, "--share", str(share), str(processes)]
+    def one(claims):
+        command = [sys.executable, "-m", __spec__.name, "--claims", claims]
         count = 0
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             for line in process.stdout:
@@ -75,13 +94,13 @@ def build_together(processes, say=print):
                 count += 1
         return count, process.returncode
 
-    with ThreadPoolExecutor(processes) as pool:
-        results = list(pool.map(one, range(processes)))
-    for share, (_, code) in enumerate(results):
+    with ThreadPoolExecutor(processes) as pool, TemporaryDirectory() as claims:
+        results = list(pool.map(one, [claims] * processes))
+    for number, (_, code) in enumerate(results, start=1):
         if code != 0:
             why = f"was ended by signal {-code}, maybe for want of memory" if code < 0 else "failed"
             raise RuntimeError(
-                f"building kernels: process {share + 1} of {processes} {why}; "
+                f"building kernels: process {number} of {processes} {why}; "
                 "python -m engine.kernels.build --processes 1 goes on with what is missing"
             )
     return sum(count for count, _ in results)
@@ -129,10 +148,10 @@ def main():
         default=min(get_num_threads(), MOST),
         help="default: one for each CPU that may be used, %(default)s here",
     )
-    parser.add_argument("--share", type=int, nargs=2, help=argparse.SUPPRESS)  # of build_together
+    parser.add_argument("--claims", help=argparse.SUPPRESS)  # of build_together
     options = parser.parse_args()
-    if options.share is not None:
-        build(lambda line: print(line, flush=True), *options.share)
+    if options.claims is not None:
+        build(lambda line: print(line, flush=True), options.claims)
         return
     start = time.perf_counter()
     one = options.processes <= 1
