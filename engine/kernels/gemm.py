@@ -122,8 +122,9 @@ def block(operands, scratch, top, bottom, left, right):
     k, pitch = (a.shape[0], a.shape[1]) if form & A_TRANSPOSED else (a.shape[1], a.shape[1])
     n, columns, room = out.shape[1], right - left, stack_room(data(out), LEFT_ROOM)
     if form == A_TRANSPOSED and bias.size == 0 and bottom - top > NARROW:
+        # The columns that fill no vector, or less than half of the last one
         rest = columns if columns <= NARROW else columns % lanes(out)
-        if rest == columns or rest <= lanes(out) // 2:
+        if rest == columns or 0 < rest <= lanes(out) // 2:
             right -= rest
             factors = (data(a), pitch), (moved(data(b), right), n, ONE)
             narrow(factors, (moved(data(out), right), n), room, k, rest, (top, bottom))
@@ -142,6 +143,7 @@ def block(operands, scratch, top, bottom, left, right):
 
 @inner
 def clashes(matrix, pitch):
+    """Whether elements so far apart push each other out of the L1."""
     return pitch * (VECTOR_BYTES // lanes(matrix)) % CLASH == 0
 
 
@@ -159,9 +161,9 @@ def narrow(factors, out, left_room, k, n, rows):
 
     The vectors of its tiles lie along the rows, of a result that is turned in the end.
 
-    factors  ((data, step) of the left matrix, (data, step of rows, step of columns) of the right)
-    out      (data, step of rows); n columns, at most NARROW
-    left_room  as of `strips`
+    factors    ((data, step) of the left matrix, (data, step of rows, step of columns) of the right)
+    out        (data, step of rows); n columns, at most NARROW
+    left_room  where `strips` may pack
     """
     ((a, step), (b, row_step, column_step)), (out, pitch), (top, bottom) = factors, out, rows
     room, none = stack_room(out, SMALL), no_data(out)
@@ -242,7 +244,7 @@ def are_better_turned(m, k, n):
 
 @inner
 def turned_dots(matrices, room, k, rows, columns):
-    """The same result as that of `strips`; the right matrix is turned in the `room`."""
+    """As `strips`, but for rounding; the right matrix is turned in the `room`."""
     (a, (pitch, _)), (b, b_pitch), bias, (out, n), form = matrices
     (top, bottom), (left, right) = rows, columns
     turn_rows((moved(b, left), b_pitch), (room, k), right - left, (ZERO, k))
