@@ -25,12 +25,17 @@ def reduced(name, x, axes):
     return getattr(module, name)(x, plan)
 
 
+def arrays(dtype, rng):
+    """Of each case the shape, the axes, and an array, also in more digits."""
+    for shape, axes in CASES:
+        x = rng.normal(1, 3, shape).astype(dtype)
+        yield shape, axes, x, naive.wide(x)
+
+
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_sums_and_extremes_of_every_shape(dtype, rng):
     eps = np.finfo(dtype).eps
-    for shape, axes in CASES:
-        x = rng.normal(1, 3, shape).astype(dtype)
-        exact = naive.wide(x)
+    for shape, axes, x, exact in arrays(dtype, rng):
         got = reduced("total", x, axes)
         size = np.abs(exact).sum(axis=axes).ravel()
         assert (np.abs(got - exact.sum(axis=axes).ravel()) <= 3 * eps * size).all(), shape
@@ -41,9 +46,7 @@ def test_sums_and_extremes_of_every_shape(dtype, rng):
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_variances_and_sums_of_exponentials_of_every_shape(dtype, rng):
     eps = np.finfo(dtype).eps
-    for shape, axes in CASES:
-        x = rng.normal(1, 3, shape).astype(dtype)
-        exact = naive.wide(x)
+    for shape, axes, x, exact in arrays(dtype, rng):
         distances = exact - exact.mean(axis=axes, keepdims=True)
         got = reduced("variance", x, axes)
         expected = (distances**2).sum(axis=axes).ravel()

@@ -4,6 +4,7 @@ import numpy as np
 from numba import prange
 
 from ._jit import inner, kernel, launch, plain
+from .cuts import cut
 from .memory import empty_like
 from .vmath import compute, formula, lanes, load, store
 
@@ -27,10 +28,8 @@ def column_sums(g, out, slope, sums, threads):
     if threads == 1:
         sum_columns(g, out, slope, sums, 0, n)
     else:
-        vectors = (n + lanes(sums) - 1) // lanes(sums)
         for t in prange(threads):
-            left = vectors * t // threads * lanes(sums)
-            right = min(n, vectors * (t + 1) // threads * lanes(sums))
+            left, right = cut(n, lanes(sums), t, threads)
             sum_columns(g, out, slope, sums, left, right)
 
 

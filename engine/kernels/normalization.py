@@ -21,6 +21,7 @@ from numba import prange
 from numba.extending import overload
 
 from ._jit import inner, kernel, launch, plain
+from .cuts import cut
 from .memory import empty_like
 from .pairs import moments_row, near_row
 from .strips import WIDE, each, load_strip, strip_total, zero_strip
@@ -395,10 +396,8 @@ def gather_kernel(parts, statistics, rows, threads):
     if threads == 1:
         gather(parts, statistics, rows, 0, k)
     else:
-        vectors = (k + lanes(parts) - 1) // lanes(parts)
         for t in prange(threads):
-            low = vectors * t // threads * lanes(parts)
-            high = min(k, vectors * (t + 1) // threads * lanes(parts))
+            low, high = cut(k, lanes(parts), t, threads)
             gather(parts, statistics, rows, low, high)
 
 

@@ -16,7 +16,7 @@ from llvmlite import binding, ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from .vmath import FLOATS, VECTOR_BYTES, Lanes, lane_compare, masked, splat
+from .vmath import FLOATS, VECTOR_BYTES, Lanes, emit_prefetch, lane_compare, masked, splat
 
 INDEX = ir.IntType(64)
 
@@ -181,15 +181,8 @@ class Row:
 
     def prefetch(self, start):
         """Ask for the vectors' place in memory, which will be written."""
-        byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
-        function = cgutils.get_or_insert_function(
-            self.builder.module,
-            ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag]),
-            "llvm.prefetch.p0",
-        )
         for pointer, _ in self._pointers(start):
-            address = self.builder.bitcast(pointer, byte)
-            self.builder.call(function, [address, flag(1), flag(3), flag(1)])
+            emit_prefetch(self.builder, pointer, True)
 
     def multiply_add(self, x, y, z):
         """x y + z, rounded once where the CPU can."""
@@ -321,6 +314,19 @@ def tile(typingctx, left, right, result, bias, extent, ends):
 # ------------------------------------------------------------------------------------- rows
 
 
+def _emit_each_vector(builder, dtype, size, do):
+    """do(row, at) for each vector of `size` elements, of which `row` reads what is there."""
+    whole = Row(builder, dtype, 1)
+    lanes = INDEX(whole.vector.count)
+    steps = builder.sdiv(size, lanes)
+    with cgutils.for_range(builder, steps) as loop:
+        do(whole, builder.mul(loop.index, lanes))
+    done = builder.mul(steps, lanes)
+    rest = builder.sub(size, done)
+    with builder.if_then(builder.icmp_signed(">", rest, INDEX(0))):
+        do(Row(builder, dtype, 1, rest), done)
+
+
 @intrinsic(prefer_literal=True)
 def add_rows(typingctx, count, factors, right, result, columns, is_first):
     """result += the sum of `count` rows of `right`, a constant, each times its factor.
@@ -353,14 +359,7 @@ def add_rows(typingctx, count, factors, right, result, columns, is_first):
             before = builder.select(is_first, row.zero, row.load(target)[0])
             row.store(target, [(Lanes(builder, before) + Lanes(builder, total)).value])
 
-        lanes = INDEX(whole.vector.count)
-        steps = builder.sdiv(columns, lanes)
-        with cgutils.for_range(builder, steps) as loop:
-            add(whole, builder.mul(loop.index, lanes))
-        done = builder.mul(steps, lanes)
-        rest = builder.sub(columns, done)
-        with builder.if_then(builder.icmp_signed(">", rest, INDEX(0))):
-            add(Row(builder, dtype, 1, rest), done)
+        _emit_each_vector(builder, dtype, columns, add)
         return context.get_dummy_value()
 
     return types.void(count, factors, right, result, types.int64, types.boolean), codegen
@@ -444,7 +443,6 @@ def _emit_dot_tile(builder, dtype, shape, operands, extents):
 def _emit_dots(builder, dtype, lefts, rights, depth):
     """The dot products of each of `lefts` with each of `rights`, starts of rows, as numbers."""
     whole = Row(builder, dtype, 1)
-    lanes = INDEX(whole.vector.count)
     sums = [cgutils.alloca_once_value(builder, whole.zero) for _ in lefts for _ in rights]
 
     def accumulate(row, at):
@@ -453,13 +451,7 @@ def _emit_dots(builder, dtype, lefts, rights, depth):
         for total, (x, y) in zip(sums, ((x, y) for x in xs for y in ys)):
             builder.store(row.multiply_add(x, y, builder.load(total)), total)
 
-    steps = builder.sdiv(depth, lanes)
-    with cgutils.for_range(builder, steps) as loop:
-        accumulate(whole, builder.mul(loop.index, lanes))
-    done = builder.mul(steps, lanes)
-    rest = builder.sub(depth, done)
-    with builder.if_then(builder.icmp_signed(">", rest, INDEX(0))):
-        accumulate(Row(builder, dtype, 1, rest), done)
+    _emit_each_vector(builder, dtype, depth, accumulate)
     vectors = [builder.load(total) for total in sums]
     for start in range(0, len(vectors), whole.vector.count):
         part = vectors[start : start + whole.vector.count]

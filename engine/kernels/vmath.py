@@ -27,6 +27,7 @@ from numba.core.registry import cpu_target
 from numba.extending import intrinsic, models, register_model
 
 from ._jit import inner
+from .cuts import cut
 
 VECTOR_BYTES = 64
 LARGE = 16 << 20  # bytes of a result of which a cache would not keep much until it is read
@@ -375,20 +376,24 @@ def load(typingctx, array, at, count, fill):
     return LanesType(array.dtype)(array, types.int64, types.int64, types.float64), codegen
 
 
+def emit_prefetch(builder, pointer, is_written):
+    """Ask for the cache line at the pointer, to be read before long or to be written."""
+    number = ir.IntType(32)
+    function = cgutils.get_or_insert_function(
+        builder.module,
+        ir.FunctionType(ir.VoidType(), [pointer.type, number, number, number]),
+        "llvm.prefetch.p0",
+    )
+    builder.call(function, [pointer, number(int(is_written)), number(3), number(1)])
+
+
 @intrinsic
 def prefetch(typingctx, array, at):
     """Ask for the cache line with array[at], to be read before long; it may lie beyond the end."""
 
     def codegen(context, builder, signature, args):
         vector = context.get_value_type(LanesType(array.dtype))
-        pointer = _address(context, builder, array, *args, vector)
-        number = ir.IntType(32)
-        function = cgutils.get_or_insert_function(
-            builder.module,
-            ir.FunctionType(ir.VoidType(), [pointer.type, number, number, number]),
-            "llvm.prefetch.p0",
-        )
-        builder.call(function, [pointer, number(0), number(3), number(1)])
+        emit_prefetch(builder, _address(context, builder, array, *args, vector), False)
         return context.get_dummy_value()
 
     return types.void(array, types.int64), codegen
@@ -472,10 +477,7 @@ def settle(typingctx):
 @inner
 def share(x, part, parts):
     """Which elements of `x` are the share of that number: low and high, of whole vectors."""
-    vectors = (x.size + lanes(x) - 1) // lanes(x)
-    low = vectors * part // parts * lanes(x)
-    high = vectors * (part + 1) // parts * lanes(x)
-    return low, min(high, x.size)
+    return cut(x.size, lanes(x), part, parts)
 
 
 @intrinsic
