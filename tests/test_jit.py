@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 
@@ -44,6 +45,22 @@ def test_every_kernel_has_the_flags_and_is_registered():
         if options["parallel"]:
             assert prototype.endswith("int64)"), "the last parameter is the number of threads"
         assert len(kernel.py_func.__code__.co_varnames[: kernel.py_func.__code__.co_argcount]) <= 8
+
+
+def test_an_inner_function_is_compiled_for_its_callers_only():
+    @_jit.inner
+    def double(x):
+        return 2 * x
+
+    @numba.njit
+    def caller(x):
+        return double(x) + 1
+
+    for _ in range(2):  # before it is compiled and after
+        with pytest.raises(TypeError, match="double is only called by kernels; call its py_func"):
+            double(3)
+        assert caller(3) == 7
+    assert double.py_func(3) == 6
 
 
 def test_nan_survives_the_flags():

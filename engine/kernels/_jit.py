@@ -19,6 +19,8 @@ from time import perf_counter
 
 import numba
 import numpy as np
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
 from numba.core.sigutils import normalize_signature
 
 # Never `True`: that also sets nnan and ninf, under which LLVM folds isnan(x) to False.
@@ -34,10 +36,8 @@ TYPES = ("float32", "float64")  # what T stands for
 KERNELS = []  # every compiled-on-demand function, with its prototype: what the build walks over
 
 
-def _njit(function, parallel, cache):
-    return numba.njit(
-        parallel=parallel, cache=cache, nogil=True, fastmath=FASTMATH, error_model="numpy"
-    )(function)
+def _njit(function, **options):
+    return numba.njit(nogil=True, fastmath=FASTMATH, error_model="numpy", **options)(function)
 
 
 def kernel(prototype, parallel=True):
@@ -50,9 +50,9 @@ def kernel(prototype, parallel=True):
 
     def declare(function):
         try:
-            dispatcher = _njit(function, parallel, cache=True)
+            dispatcher = _njit(function, parallel=parallel, cache=True)
         except RuntimeError:  # no place to keep a cache: importing must still work
-            dispatcher = _njit(function, parallel, cache=False)
+            dispatcher = _njit(function, parallel=parallel)
         else:
             cache_file = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
             if cache_file is not None:  # None under NUMBA_DISABLE_JIT
@@ -81,9 +81,52 @@ def close(dispatcher):
     dispatcher.disable_compile()
 
 
+class _Part(JITCodeLibrary):
+    """The code of an inner function: linked into kernels, it is optimized and translated there.
+
+    Numba would do both for it alone as well, which takes longer than all else.
+    """
+
+    def _optimize_final_module(self):
+        pass
+
+    def _finalize_final_module(self):
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+    def get_pointer_to_function(self, name):
+        return 0  # as Numba's of what there is not
+
+    @property
+    def codegen(self):
+        return self
+
+    def set_env(self, name, env):
+        """Machine code would look up there what Python objects it uses."""
+
+
+class _PartCompiler(Compiler):
+    def define_pipelines(self):
+        state = self.state
+        state.library = _Part(state.targetctx.codegen(), state.func_id.func_qualname)
+        return super().define_pipelines()
+
+
 def inner(function):
-    """Declare a function that only kernels call; LLVM compiles it into each of them."""
-    return _njit(function, parallel=False, cache=False)
+    """Declare a function that only kernels call; LLVM compiles it into each of them.
+
+    From Python, its `py_func` can be called.
+    """
+
+    def refuse(*args, **kwargs):
+        raise TypeError(f"{function.__qualname__} is only called by kernels; call its py_func")
+
+    dispatcher = _njit(
+        function, no_cpython_wrapper=True, no_cfunc_wrapper=True, pipeline_class=_PartCompiler
+    )
+    # What a call from Python looks for: the machine code for its types, then the compiler
+    dispatcher._insert, dispatcher._compile_for_args = (lambda *overload: None), refuse
+    return dispatcher
 
 
 # ---------------------------------------------------------------------------------- threads
