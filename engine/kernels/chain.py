@@ -140,7 +140,7 @@ def input_slope(g, weights, slope, turned, scratch, top, bottom):
         dots(weights, g.reshape(-1), slope.reshape(-1), top, bottom)
     elif are_better_dots(m, len(weights), outputs, VECTOR_BYTES // lanes(scratch)):
         dot_block(g, weights, slope, 0, m, top, bottom)
-    elif m <= TURN:
+    elif m <= min(len(weights) // 2, TURN):
         form = ZERO + B_TRANSPOSED
         block((weights, g, nothing, turned, form), scratch, top, bottom, ZERO, m)
         turn(turned, slope, top, bottom)

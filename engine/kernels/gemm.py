@@ -58,7 +58,7 @@ FEW, APART = 32, 500
 # clash that could stay in the L1, of a register tile one vector wide, for so many.
 PACK, PACK_CLASHING = 200, 30
 TURN = 256  # up to so many rows, turning the result is faster than turning the right matrix
-TURNED = 24  # from so many rows on, turning a narrow right matrix for dot products pays
+TURNED = 24  # from so many rows on, turning columns of the right matrix for dot products pays
 NARROW = 16  # up to so many columns, a tile's vectors had better lie along the rows
 SMALL = 16384  # elements packed at a time by a product that has no scratch
 STREAM = 8  # rows of the right matrix that are read side by side for one row of the left
@@ -134,11 +134,10 @@ def block(operands, scratch, top, bottom, left, right):
     packs_right = packs_right or is_worth_packing(bottom - top, data(b), b.shape[1])
     if out.shape[0] == 1 and bottom == 1 and not form & B_TRANSPOSED:
         one_row(matrices, k, (left, right))
-    elif form | RELU == RELU and are_better_turned(out.shape[0], k, n):
-        turned_dots(matrices, room, k, (top, bottom), (left, right))
     else:
         packed = data(scratch) if packs_right else no_data(data(scratch))
-        strips(matrices, packed, room, COLUMNS, k, (top, bottom), (left, right))
+        sizes = out.shape[0], k
+        tiles_and_dots(matrices, packed, room, COLUMNS, sizes, (top, bottom), (left, right))
 
 
 @inner
@@ -233,23 +232,52 @@ def one_row(matrices, k, columns):
 
 
 @inner
-def are_better_turned(m, k, n):
-    """Whether it pays to turn the right matrix and make dot products of it: it is narrow.
+def tiles_and_dots(matrices, scratch, room, most, sizes, rows, columns):
+    """As `strips`, but with the last columns by dot products where those are better.
 
-    Its columns do not fill a vector, and the rows of the result are many. By the whole result, not
-    a share of it, since the bits are others.
+    sizes  (rows of the whole result, inner dimension)
     """
-    return n <= DOTS and k >= DOTS_LONG and k * n <= SMALL and m >= TURNED
+    (_, n), (m, k), (left, right) = matrices[3], sizes, columns
+    split = min(max(left, n - columns_of_dots(matrices, m, k)), right)
+    strips(matrices, scratch, room, most, k, rows, (left, split))
+    if split < right:
+        last_columns(matrices, room, k, rows, (split, right))
 
 
 @inner
-def turned_dots(matrices, room, k, rows, columns):
-    """As `strips`, but for rounding; the right matrix is turned in the `room`."""
+def columns_of_dots(matrices, m, k):
+    """How many of the last columns had better be dot products: see `last_columns`.
+
+    All of a narrow result; else those that fill no vector, or at most half of the last one. Only of
+    many rows, side by side. By the whole result, not a share of it, since the bits are others.
+    """
+    (_, (_, step)), _, _, (out, n), form = matrices
+    if form & A_TRANSPOSED or step != 1 or m < TURNED:
+        return ZERO
+    if n <= DOTS and k >= DOTS_LONG and k * n <= SMALL and not form & B_TRANSPOSED:
+        return n
+    rest = n % lanes(out)
+    # `matmul` may have the transpose of the result calculated if the right matrix is, by several
+    # threads and not by one; these columns would be its rows. Not if it is about square.
+    is_safe = not form & B_TRANSPOSED or n // 2 < m < 2 * n
+    is_better = rest <= lanes(out) // 2 and LONG <= k and k * rest <= SMALL
+    return rest if is_safe and is_better else ZERO
+
+
+@inner
+def last_columns(matrices, room, k, rows, columns):
+    """As `strips`, but for rounding: dot products with the columns, turned in the `room`.
+
+    A tile of so few columns would have as many loads as multiply-adds.
+    """
     (a, (pitch, _)), (b, b_pitch), bias, (out, n), form = matrices
     (top, bottom), (left, right) = rows, columns
-    turn_rows((moved(b, left), b_pitch), (room, k), right - left, (ZERO, k))
-    result = moved(out, left), n
-    dot_tiles((a, pitch), (room, k), result, k, (top, bottom), (ZERO, right - left))
+    turned, turned_pitch = moved(b, left * b_pitch), b_pitch
+    if not form & B_TRANSPOSED:
+        turned, turned_pitch = room, k
+        turn_rows((moved(b, left), b_pitch), (turned, k), right - left, (ZERO, k))
+    factors, result = ((a, pitch), (turned, turned_pitch)), (moved(out, left), n)
+    dot_tiles(*factors, result, k, rows, (ZERO, right - left))
     for i in range(top, bottom if exists(bias) or form & RELU else top):
         end_row((out, i * n + left), (bias, left), right - left, form)
 
@@ -343,7 +371,7 @@ STRIDED = "Array(T, 2, 'A', readonly=True)"
 
 @kernel(f"boolean({STRIDED}, {STRIDED}, T[:, ::1])", parallel=False)
 def small_product(a, b, out):
-    """out (m, n) = a b, by one thread; whether it could: not if no axis of `b` is contiguous.
+    """out (m, n) = a b, by one thread; whether it could: not if no axis of one is contiguous.
 
     What is small is mostly the call. So there is one kernel for all layouts, and what has to be
     packed is, on the stack.
@@ -351,6 +379,8 @@ def small_product(a, b, out):
     (m, n), k = out.shape, a.shape[1]
     row_step, step = a.strides[0] // a.itemsize, a.strides[1] // a.itemsize
     pitch, column_step = b.strides[0] // b.itemsize, b.strides[1] // b.itemsize
+    if m > 1 and k > 1 and row_step != 1 and step != 1:
+        return False
     left, none = (data(a), (row_step, step)), no_data(data(out))
     packed, room = stack_room(data(out), SMALL), stack_room(data(out), LEFT_ROOM)
     are_dots = step == 1 and pitch == 1
@@ -367,15 +397,13 @@ def small_product(a, b, out):
         operands = left, (data(b), pitch), none, (data(out), n), ZERO
         if m == 1:
             one_row(operands, k, (ZERO, n))
-        elif step == 1 and are_better_turned(m, k, n):
-            turned_dots(operands, room, k, (ZERO, m), (ZERO, n))
         else:
-            strips(operands, none, room, COLUMNS, k, (ZERO, m), (ZERO, n))
+            tiles_and_dots(operands, none, room, COLUMNS, (m, k), (ZERO, m), (ZERO, n))
     elif k == 1 or pitch == 1:
         # A panel takes up to one vector more in width and in height.
         most = min(COLUMNS, SMALL // (min(k, DEPTH) + lanes(out)) - lanes(out))
         operands = left, (data(b), column_step), none, (data(out), n), ZERO + B_TRANSPOSED
-        strips(operands, packed, room, most, k, (ZERO, m), (ZERO, n))
+        tiles_and_dots(operands, packed, room, most, (m, k), (ZERO, m), (ZERO, n))
     else:
         return False
     return True
@@ -486,11 +514,15 @@ def _finished(out, bias, relu):
 
 
 def _stored(x):
-    """The C-contiguous array of which `x` is the transpose, and 1; or `x` as one, and 0."""
+    """A C-contiguous array of which `x` is the transpose, and 1; or `x` as one, and 0.
+
+    The former if its columns lie side by side, as in `small_product`: the bits may depend on it.
+    """
     turned = x.T
     if turned.flags.carray:
         return turned, 1
-    if turned.flags.c_contiguous and not x.flags.c_contiguous:
+    down, along = x.strides
+    if down == x.itemsize and along != x.itemsize:
         return plain(turned), 1
     return plain(x), 0
 

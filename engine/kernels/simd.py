@@ -6,8 +6,8 @@ r v multiply-adds. Both matrices are read by strides, so that a transposed left 
 only the columns of the right one have to lie side by side.
 
 Each element is one chain of multiply-adds in the order of the inner dimension, whatever the tile
-that it lies in: how a matrix is cut into tiles leaves no trace in its bits. Only a product of one
-row is not made of tiles, see `add_rows`.
+that it lies in: how a matrix is cut into tiles leaves no trace in its bits. What is not made of
+tiles are products of one row, see `add_rows`, and dot products, see `dot_tile`.
 """
 
 import functools
