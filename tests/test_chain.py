@@ -161,15 +161,22 @@ def test_right_on_smaller_cpus(cpu, tmp_path):
 
 
 @pytest.mark.parametrize("optimizer", [sgd, adam])
-def test_threads_leave_no_trace(rng, optimizer):
-    sizes, results = (300, 260, 90, 10), []
-    before = engine.get_num_threads()
+@pytest.mark.parametrize(
+    "sizes, counts",
+    [
+        ((300, 260, 256, 10), (1, 31, 128, 300)),  # two layers in a row that threads share out
+        ((20, 65600, 1), (1, 2)),  # one unit, of so many inputs that they are shared out too
+    ],
+)
+def test_threads_leave_no_trace(sizes, counts, optimizer):
+    loss = CLASSES if sizes[-1] > 1 else "binary_crossentropy"
+    before, results = engine.get_num_threads(), []
     for threads in (1, 2, 3, 8):
         engine.set_num_threads(threads)
         try:
-            model = model_of(sizes, optimizer)
-            for count in (1, 31, 128, 300):
-                x, y = data_of(np.random.default_rng(count), count, sizes)
+            model = model_of(sizes, optimizer, loss)
+            for count in counts:
+                x, y = data_of(np.random.default_rng(count), count, sizes, loss)
                 for _ in range(2):
                     model.train_on_batch(x, y)
         finally:

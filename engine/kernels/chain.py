@@ -26,15 +26,19 @@ from .gemm import (
     B_TRANSPOSED,
     COLUMNS,
     DEPTH,
+    ONE,
+    PORTION,
     RELU,
     TURN,
     ZERO,
     block,
     block_share,
+    end_row,
+    portion_of_row,
     share_of,
     turn,
 )
-from .simd import tile_rows
+from .simd import data, tile_rows
 from .softmax import do_rows
 from .update import move_block
 from .vmath import VECTOR_BYTES, compute, formula, lanes, load, store
@@ -49,7 +53,9 @@ BIAS, WIDTH = KERNEL + 4, KERNEL + 8
 ADDRESS, RATES, FIRST, SECOND = range(4)
 
 # Of the plan: which rule and loss, and the addresses of what is used again in each step.
-RULE, LOSS, SLOPES, LOSS_VALUES, SEEDS, GRADIENTS, TURNED, SUMS, PLAN = 0, 1, 2, 4, 5, 6, 7, 8, 9
+RULE, LOSS, SLOPES = 0, 1, 2  # of SLOPES there are two, and of PORTIONS: for layers in turn
+LOSS_VALUES, SEEDS, GRADIENTS, TURNED, SUMS, PORTIONS = range(4, 10)
+PLAN = PORTIONS + 2
 
 STRIP = 1 << 14  # elements of a strip of gradients: 64 KiB of float32, which the second cache holds
 STRIP_OF_ONE = 1 << 12  # of weights, for one example: what the first cache holds
@@ -85,22 +91,72 @@ def input_of(layers, layer, x):
 
 
 @inner
-def forward(layers, layer, x, scratch, part, parts):
+def is_dot(inputs, outputs):
+    """Whether a layer's output is one dot product for each example."""
+    return outputs == 1 and inputs >= LONG
+
+
+@inner
+def forward(layers, layer, plan, x, scratch, part, parts):
     """A share of a layer's output: as in `gemm`, of the rows where packing pays, or the columns."""
     m, inputs, outputs = x.shape[0], layers[layer, INPUTS], layers[layer, OUTPUTS]
     a = input_of(layers, layer, x)
     out = array_at(x, layers[layer, OUT], (m, outputs))
     weights = array_at(x, layers[layer, KERNEL], (inputs, outputs))
     bias = array_at(scratch, layers[layer, BIAS], (outputs,))
-    if outputs == 1 and inputs >= LONG:
+    if m == 1:
+        forward_one(layers, layer, plan, a.reshape(-1), weights, part, parts)
+    if is_dot(inputs, outputs):
         top, bottom = cut(m, 4, part, parts)
         dots(a, weights.reshape(-1), out.reshape(-1), top, bottom)
         for i in range(top, bottom):
             total = out[i, 0] + bias[0]
             out[i, 0] = 0 if layers[layer, FORM] == RELU and total < 0 else total
+    elif m > 1:
+        operands = a, weights, bias, out, layers[layer, FORM]
+        block_share(operands, share_of(scratch, part, parts), part, parts)
+
+
+@inner
+def forward_one(layers, layer, plan, a, weights, part, parts):
+    """Of one example, for a share of a layer's inputs: what they are, and their portions."""
+    inputs, outputs = weights.shape
+    has_portions = not is_dot(inputs, outputs)
+    low, high = cut(inputs, PORTION if has_portions else inputs, part, parts)
+    if layer > 0:
+        finish_one(layers, layer - 1, plan, a, low, high)
+    sums = portions_of(layers, layer, plan, a)
+    for start in range(low, high if has_portions else low, PORTION):
+        target, rows = (data(sums), start // PORTION * outputs), (start, min(start + PORTION, high))
+        portion_of_row((data(a), ONE), (data(weights), outputs), target, outputs, rows)
+
+
+@inner
+def portions_of(layers, layer, plan, like):
+    """Of one example, for each portion of a layer's inputs its share of the sums for the outputs.
+
+    So a thread reads those rows of the weights that it has written in the step before. What others
+    have written comes from their caches, which takes longer than all else of one example.
+    """
+    count = (layers[layer, INPUTS] + PORTION - 1) // PORTION
+    return array_at(like, plan[PORTIONS + layer % 2], (count * layers[layer, OUTPUTS],))
+
+
+@inner
+def finish_one(layers, layer, plan, like, low, high):
+    """Of one example, make the outputs from low to high of the sums of the portions."""
+    inputs, outputs = layers[layer, INPUTS], layers[layer, OUTPUTS]
+    if is_dot(inputs, outputs):
         return
-    operands = a, weights, bias, out, layers[layer, FORM]
-    block_share(operands, share_of(scratch, part, parts), part, parts)
+    sums = portions_of(layers, layer, plan, like)
+    out = array_at(like, layers[layer, OUT], (outputs,))
+    bias = array_at(like, layers[layer, BIAS], (outputs,))
+    for j in range(low, high, lanes(like)):
+        total = load(sums, j, high - j, 0.0)
+        for start in range(j + outputs, sums.size, outputs):
+            total = compute("add", total, load(sums, start, high - j, 0.0))
+        store(out, j, high - j, total)
+    end_row((data(out), low), (data(bias), low), high - low, layers[layer, FORM])
 
 
 @inner
@@ -218,7 +274,7 @@ def backward(layers, layer, plan, x, scratch, rates, part, parts):
     turned = array_at(x, plan[TURNED], (inputs, m))
     has_slope = layer > 0
     move_bias(layers, layer, plan, g, nothing, rates, part, parts)
-    top, bottom = cut(inputs, tile_rows(), part, parts)
+    top, bottom = cut(inputs, PORTION if m == 1 else tile_rows(), part, parts)
     if has_slope and m > DOTS:
         input_slope(g, weights, slope, turned, own, top, bottom)
     height = max(1, (STRIP_OF_ONE if m == 1 else STRIP) // (outputs * tile_rows())) * tile_rows()
@@ -259,12 +315,14 @@ def do_stage(stage, operands, part, parts):
     scratch, layers, plan, x, labels, targets, rates = operands
     count, m = layers.shape[0], x.shape[0]
     if stage < count:
-        forward(layers, stage, x, scratch, part, parts)
+        forward(layers, stage, plan, x, scratch, part, parts)
     elif stage == count:
         outputs = layers[count - 1, OUTPUTS]
         logits = array_at(x, layers[count - 1, OUT], (m, outputs))
         slope = array_at(x, plan[SLOPES + (count - 1) % 2], (m, outputs))
         low, high = m * part // parts, m * (part + 1) // parts
+        if m == 1 and low < high:
+            finish_one(layers, count - 1, plan, scratch, 0, outputs)
         loss_rows(plan, x, logits, labels, targets, slope, low, high)
     else:
         backward(layers, 2 * count - stage, plan, x, scratch, rates, part, parts)
@@ -371,6 +429,7 @@ class Plan:
             np.empty(max(strips, whole), self.dtype),
             np.empty(max(inputs) * min(count, TURN), self.dtype),
             np.empty(max(outputs), self.dtype),
+            *np.empty((2, max(-(-i // PORTION) * o for i, o in self._sizes)), self.dtype),
         ]
         self._table[:, OUT] = [out.ctypes.data for out in self._outs]
         self._plan[SLOPES:] = [array.ctypes.data for array in self._kept]

@@ -61,7 +61,9 @@ TURN = 256  # up to so many rows, turning the result is faster than turning the 
 TURNED = 24  # from so many rows on, turning columns of the right matrix for dot products pays
 NARROW = 16  # up to so many columns, a tile's vectors had better lie along the rows
 SMALL = 16384  # elements packed at a time by a product that has no scratch
-STREAM = 8  # rows of the right matrix that are read side by side for one row of the left
+# Of one row of the left matrix: rows of the right one that are read side by side; and those whose
+# sum is a portion of the total, which threads may share out
+STREAM, PORTION = 8, 64
 # A second thread gains more than it costs from so many multiply-adds on, times bytes of an element;
 # with a vector, from so many bytes of the matrix on, each of which is read once.
 PARALLEL, PARALLEL_READ = 2_400_000, 800_000
@@ -133,7 +135,7 @@ def block(operands, scratch, top, bottom, left, right):
     packs_right = form & B_TRANSPOSED != 0
     packs_right = packs_right or is_worth_packing(bottom - top, data(b), b.shape[1])
     if out.shape[0] == 1 and bottom == 1 and not form & B_TRANSPOSED:
-        one_row(matrices, k, (left, right))
+        one_row(matrices, room, k, (left, right))
     else:
         packed = data(scratch) if packs_right else no_data(data(scratch))
         sizes = out.shape[0], k
@@ -210,25 +212,39 @@ def strips(matrices, scratch, room, most, k, rows, columns):
 
 
 @inner
-def one_row(matrices, k, columns):
+def one_row(matrices, room, k, columns):
     """The only row of a product: rows of the right matrix, times numbers of the left, added up.
 
-    STREAM rows at a time, whose sum is added to that of all before. So chains of additions are
-    shorter than in tiles, which makes it more exact at no cost: it waits for memory.
+    The sum of each portion is added to that of all before. So chains of additions are shorter than
+    in tiles, which makes it more exact at no cost: it waits for memory.
     """
     (a, (_, step)), (b, pitch), bias, (out, _), form = matrices
-    left, right = columns
-    size, whole_steps, zero = right - left, k // STREAM * STREAM, load(out, left, 0, 0.0)
-    for j in range(left, right if k == 0 else left, lanes(out)):
-        store(out, j, right - j, zero)
-    for p in range(0, whole_steps, STREAM):
-        factors, rows = (a, p * step, step), (b, p * pitch + left, pitch)
-        add_rows(STREAM, factors, rows, (out, left), size, p == 0)
-    for p in range(whole_steps, k):
-        factors, rows = (a, p * step, step), (b, p * pitch + left, pitch)
-        add_rows(1, factors, rows, (out, left), size, p == 0)
-    if exists(bias) or form & RELU:
-        end_row((out, left), (bias, left), size, form)
+    for left in range(columns[0], columns[1], LEFT_ROOM):
+        size = min(LEFT_ROOM, columns[1] - left)
+        for start in range(0, max(k, 1), PORTION):
+            target = (out, left) if start == 0 else (room, ZERO)
+            rows = start, min(start + PORTION, k)
+            portion_of_row((a, step), (moved(b, left), pitch), target, size, rows)
+            if start > 0:
+                end_row((out, left), (room, ZERO), size, ZERO)
+        if exists(bias) or form & RELU:
+            end_row((out, left), (bias, left), size, form)
+
+
+@inner
+def portion_of_row(left, right, target, size, rows):
+    """The sum of those rows of the right matrix, each times its number of the left.
+
+    STREAM at a time, whose sum is one chain that is added as a whole.
+    """
+    ((a, step), (b, pitch)), (out, at), (start, stop) = (left, right), target, rows
+    whole_steps, zero = stop - (stop - start) % STREAM, load(out, at, 0, 0.0)
+    for j in range(0, size if start == stop else 0, lanes(out)):
+        store(out, at + j, size - j, zero)
+    for p in range(start, whole_steps, STREAM):
+        add_rows(STREAM, (a, p * step, step), (b, p * pitch, pitch), target, size, p == start)
+    for p in range(whole_steps, stop):
+        add_rows(1, (a, p * step, step), (b, p * pitch, pitch), target, size, p == start)
 
 
 @inner
@@ -396,7 +412,7 @@ def small_product(a, b, out):
     elif n == 1 or column_step == 1:
         operands = left, (data(b), pitch), none, (data(out), n), ZERO
         if m == 1:
-            one_row(operands, k, (ZERO, n))
+            one_row(operands, room, k, (ZERO, n))
         else:
             tiles_and_dots(operands, none, room, COLUMNS, (m, k), (ZERO, m), (ZERO, n))
     elif k == 1 or pitch == 1:
