@@ -44,6 +44,9 @@ SIZES = sorted(
     # Of columns beside whole vectors, up to half of one: dot products of 24 rows and more
     | {(m, k, n) for m in (23, 24, 40) for k in (63, 64, 80) for n in (17, 20, 24, 25, 52)}
     | {(30, k, 24) for k in (2048, 2049, 4097)}
+    # Of one column or one row: dot products of four rows at a time
+    | {(m, 70, 1) for m in range(1, 10)}
+    | {(1, 70, n) for n in range(2, 10)}
 )
 
 
@@ -314,7 +317,7 @@ from engine.kernels import _jit, gemm
 rng = np.random.default_rng(0)
 sizes = [(1, 70, 70), (1, 5, 33), (7, 20, 50), (13, 520, 17), (205, 30, 40), (90, 70, 1)]
 sizes += [(7, 270, 9), (18, 300, 70), (26, 300, 10), (33, 20, 1024), (1024, 9, 40), (8, 70, 21)]
-sizes += [(30, 64, 20), (40, 70, 24)]
+sizes += [(30, 64, 20), (40, 70, 24), (63, 20, 256), (64, 20, 256), (100, 30, 100)]
 for m, k, n in sizes:
     a, b = rng.integers(-9, 10, (m, k)), rng.integers(-9, 10, (k, n))
     for orders in ("CC", "CF", "FC"):

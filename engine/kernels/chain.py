@@ -33,6 +33,7 @@ from .gemm import (
     ZERO,
     block,
     block_share,
+    bytes_of,
     end_row,
     portion_of_row,
     share_of,
@@ -75,11 +76,6 @@ formula(binary_cross_entropy.__wrapped__)
 formula(binary_cross_entropy_grad.__wrapped__)
 
 # ------------------------------------------------------------------------------------ kernel
-
-
-@inner
-def bytes_of(like, elements):
-    return elements * VECTOR_BYTES // lanes(like)
 
 
 @inner

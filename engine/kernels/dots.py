@@ -9,8 +9,7 @@ from numba import prange
 
 from ._jit import inner, kernel
 from .cuts import cut, whole
-from .simd import data, dot_rows, dot_tile
-from .vmath import compute, first, lanes, load
+from .simd import COLUMN, data, dot_column, dot_rows, dot_tile
 
 # Measured on Zen 5, with 48 KB of L1 and 1 MB of L2 per core.
 LONG = 64  # from this inner dimension on, dot products are faster than packing for one row
@@ -38,23 +37,11 @@ def dots(matrix, vector, out, top, bottom):
 
 @inner
 def dots_with(matrix, vector, out, k, rows):
-    """Four rows at a time; where fewer are left, the last one repeats."""
+    """As many rows at a time as a column of dot products has."""
     (flat, pitch), (top, bottom) = matrix, rows
-    zero = load(vector, 0, 0, 0.0)
-    for i in range(top, bottom, 4):
-        i1, i2, i3 = min(i + 1, bottom - 1), min(i + 2, bottom - 1), min(i + 3, bottom - 1)
-        row, row1, row2, row3 = i * pitch, i1 * pitch, i2 * pitch, i3 * pitch
-        sum0 = sum1 = sum2 = sum3 = zero
-        for p in range(0, k, lanes(vector)):
-            x = load(vector, p, k - p, 0.0)
-            sum0 = compute("add", sum0, compute("multiply", x, load(flat, row + p, k - p, 0.0)))
-            sum1 = compute("add", sum1, compute("multiply", x, load(flat, row1 + p, k - p, 0.0)))
-            sum2 = compute("add", sum2, compute("multiply", x, load(flat, row2 + p, k - p, 0.0)))
-            sum3 = compute("add", sum3, compute("multiply", x, load(flat, row3 + p, k - p, 0.0)))
-        out[i] = first(compute("all_sum", sum0))
-        out[i1] = first(compute("all_sum", sum1))
-        out[i2] = first(compute("all_sum", sum2))
-        out[i3] = first(compute("all_sum", sum3))
+    for i in range(top, bottom, COLUMN):
+        starts = (flat, i * pitch, pitch), (vector, 0, 0), (out, i, 1)
+        dot_column(*starts, (min(COLUMN, bottom - i), 1, k))
 
 
 @kernel("void(T[:, ::1], T[:, ::1], T[:, ::1], int64)")

@@ -54,9 +54,11 @@ CLASH = 4096  # bytes, by multiples of which addresses lie in the same set of li
 # The left matrix is packed where it is transposed and its rows clash, for so many columns of the
 # result; where they are so long in any case, for as many columns.
 FEW, APART = 32, 500
-# The right one is packed for so many rows of the result, each of which reads all of it; where rows
-# clash that could stay in the L1, of a register tile one vector wide, for so many.
-PACK, PACK_CLASHING = 200, 30
+# The right one is packed for so many rows of the result, each of which reads all of it. A column of
+# a register tile that is one vector wide could stay in the L1: where its rows clash, it is packed
+# for so many, and where they share a quarter of the sets, and of the pages, for so many.
+PACK, PACK_CLASHING, PACK_CROWDED = 200, 30, 64
+CROWD = 1024
 TURN = 256  # up to so many rows, turning the result is faster than turning the right matrix
 TURNED = 24  # from so many rows on, turning columns of the right matrix for dot products pays
 NARROW = 16  # up to so many columns, a tile's vectors had better lie along the rows
@@ -122,14 +124,12 @@ def block(operands, scratch, top, bottom, left, right):
     """The rows of the result from `top` to `bottom`, there the columns from `left` to `right`."""
     a, b, bias, out, form = operands
     k, pitch = (a.shape[0], a.shape[1]) if form & A_TRANSPOSED else (a.shape[1], a.shape[1])
-    n, columns, room = out.shape[1], right - left, stack_room(data(out), LEFT_ROOM)
-    if form == A_TRANSPOSED and bias.size == 0 and bottom - top > NARROW:
-        # The columns that fill no vector, or less than half of the last one
-        rest = columns if columns <= NARROW else columns % lanes(out)
-        if rest == columns or 0 < rest <= lanes(out) // 2:
-            right -= rest
-            factors = (data(a), pitch), (moved(data(b), right), n, ONE)
-            narrow(factors, (moved(data(out), right), n), room, k, rest, (top, bottom))
+    n, room = out.shape[1], stack_room(data(out), LEFT_ROOM)
+    if form == A_TRANSPOSED and bias.size == 0:
+        rest = narrow_columns(bottom - top, right - left, lanes(out))
+        right -= rest
+        factors = (data(a), pitch), (moved(data(b), right), n, ONE)
+        narrow(factors, (moved(data(out), right), n), room, k, rest, (top, bottom))
     steps = (1, pitch) if form & A_TRANSPOSED else (pitch, 1)
     matrices = (data(a), steps), (data(b), b.shape[1]), data(bias), (data(out), n), form
     packs_right = form & B_TRANSPOSED != 0
@@ -143,17 +143,33 @@ def block(operands, scratch, top, bottom, left, right):
 
 
 @inner
+def bytes_of(like, elements):
+    return elements * VECTOR_BYTES // lanes(like)
+
+
+@inner
 def clashes(matrix, pitch):
     """Whether elements so far apart push each other out of the L1."""
-    return pitch * (VECTOR_BYTES // lanes(matrix)) % CLASH == 0
+    return bytes_of(matrix, pitch) % CLASH == 0
 
 
 @inner
 def is_worth_packing(rows, right, pitch):
     """Whether packing the right matrix, not transposed, pays for so many rows of the result."""
-    return rows >= PACK or (
-        rows >= PACK_CLASHING and tile_vectors(False) == 1 and clashes(right, pitch)
-    )
+    if rows >= PACK or tile_vectors(False) > 1:
+        return rows >= PACK
+    is_crowded = rows >= PACK_CROWDED and bytes_of(right, pitch) % CROWD == 0
+    return is_crowded or (rows >= PACK_CLASHING and clashes(right, pitch))
+
+
+@inner
+def narrow_columns(rows, columns, size):
+    """How many of the last columns had better be `narrow`, of a left matrix that is transposed.
+
+    All of few; else those that fill no vector of that size, or at most half of the last one.
+    """
+    rest = columns if columns <= NARROW else columns % size
+    return rest if rows > NARROW and (rest == columns or rest <= size // 2) else 0
 
 
 @inner
@@ -414,7 +430,10 @@ def small_product(a, b, out):
         if m == 1:
             one_row(operands, room, k, (ZERO, n))
         else:
-            tiles_and_dots(operands, none, room, COLUMNS, (m, k), (ZERO, m), (ZERO, n))
+            rest = narrow_columns(m, n, lanes(out)) if row_step == 1 else ZERO
+            factors = (data(a), step), (moved(data(b), n - rest), pitch, ONE)
+            narrow(factors, (moved(data(out), n - rest), n), room, k, rest, (ZERO, m))
+            tiles_and_dots(operands, none, room, COLUMNS, (m, k), (ZERO, m), (ZERO, n - rest))
     elif k == 1 or pitch == 1:
         # A panel takes up to one vector more in width and in height.
         most = min(COLUMNS, SMALL // (min(k, DEPTH) + lanes(out)) - lanes(out))

@@ -368,6 +368,9 @@ def add_rows(typingctx, count, factors, right, result, columns, is_first):
 # ------------------------------------------------------------------------------------- dots
 
 
+COLUMN = 4  # rows of the left matrix, in a tile of dot products with one of the right
+
+
 @functools.cache
 def dot_shapes(target):
     """The tiles of dot products for a target: (rows of the left matrix, rows of the right one).
@@ -423,6 +426,20 @@ def dot_tile(typingctx, left, right, result, extent, is_large):
         return context.get_dummy_value()
 
     return types.void(*kinds, extent, is_large), codegen
+
+
+@intrinsic
+def dot_column(typingctx, left, right, result, extent):
+    """The same of up to COLUMN rows of left and one of right."""
+    dtype = left[0].dtype
+
+    def codegen(context, builder, signature, args):
+        operands = [Operand(builder, value) for value in args[:3]]
+        extents = cgutils.unpack_tuple(builder, args[3])
+        _emit_dot_tile(builder, dtype, (COLUMN, 1), operands, extents)
+        return context.get_dummy_value()
+
+    return types.void(left, right, result, extent), codegen
 
 
 def _emit_dot_tile(builder, dtype, shape, operands, extents):
