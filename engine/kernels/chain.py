@@ -124,7 +124,7 @@ def forward_one(layers, layer, plan, a, weights, part, parts):
     sums = portions_of(layers, layer, plan, a)
     for start in range(low, high if has_portions else low, PORTION):
         target, rows = (data(sums), start // PORTION * outputs), (start, min(start + PORTION, high))
-        portion_of_row((data(a), ONE), (data(weights), outputs), target, outputs, rows)
+        portion_of_row((data(a), ONE), (data(weights), outputs), outputs, target, outputs, rows)
 
 
 @inner

@@ -63,9 +63,9 @@ TURN = 256  # up to so many rows, turning the result is faster than turning the 
 TURNED = 24  # from so many rows on, turning columns of the right matrix for dot products pays
 NARROW = 16  # up to so many columns, a tile's vectors had better lie along the rows
 SMALL = 16384  # elements packed at a time by a product that has no scratch
-# Of one row of the left matrix: rows of the right one that are read side by side; and those whose
-# sum is a portion of the total, which threads may share out
-STREAM, PORTION = 8, 64
+# Of one row of the left matrix: rows of the right one that are read side by side, fewer where they
+# clash; and those whose sum is a portion of the total, which threads may share out
+STREAM, STREAM_CLASHING, PORTION = 8, 4, 64
 # A second thread gains more than it costs from so many multiply-adds on, times bytes of an element;
 # with a vector, from so many bytes of the matrix on, each of which is read once.
 PARALLEL, PARALLEL_READ = 2_400_000, 800_000
@@ -123,23 +123,15 @@ def block_share(operands, scratch, part, parts):
 def block(operands, scratch, top, bottom, left, right):
     """The rows of the result from `top` to `bottom`, there the columns from `left` to `right`."""
     a, b, bias, out, form = operands
-    k, pitch = (a.shape[0], a.shape[1]) if form & A_TRANSPOSED else (a.shape[1], a.shape[1])
-    n, room = out.shape[1], stack_room(data(out), LEFT_ROOM)
-    if form == A_TRANSPOSED and bias.size == 0:
-        rest = narrow_columns(bottom - top, right - left, lanes(out))
-        right -= rest
-        factors = (data(a), pitch), (moved(data(b), right), n, ONE)
-        narrow(factors, (moved(data(out), right), n), room, k, rest, (top, bottom))
-    steps = (1, pitch) if form & A_TRANSPOSED else (pitch, 1)
+    (m, n), room, pitch = out.shape, stack_room(data(out), LEFT_ROOM), a.shape[1]
+    k, steps = (len(a), (ONE, pitch)) if form & A_TRANSPOSED else (pitch, (pitch, ONE))
     matrices = (data(a), steps), (data(b), b.shape[1]), data(bias), (data(out), n), form
-    packs_right = form & B_TRANSPOSED != 0
-    packs_right = packs_right or is_worth_packing(bottom - top, data(b), b.shape[1])
-    if out.shape[0] == 1 and bottom == 1 and not form & B_TRANSPOSED:
+    packs_right = form & B_TRANSPOSED != 0 or is_worth_packing(bottom - top, data(b), b.shape[1])
+    if m == 1 and bottom == 1 and not form & B_TRANSPOSED:
         one_row(matrices, room, k, (left, right))
     else:
         packed = data(scratch) if packs_right else no_data(data(scratch))
-        sizes = out.shape[0], k
-        tiles_and_dots(matrices, packed, room, COLUMNS, sizes, (top, bottom), (left, right))
+        tiles_and_rest(matrices, packed, room, COLUMNS, (m, k), (top, bottom), (left, right))
 
 
 @inner
@@ -156,40 +148,64 @@ def clashes(matrix, pitch):
 @inner
 def is_worth_packing(rows, right, pitch):
     """Whether packing the right matrix, not transposed, pays for so many rows of the result."""
-    if rows >= PACK or tile_vectors(False) > 1:
+    if rows >= PACK or tile_vectors() > 1:
         return rows >= PACK
     is_crowded = rows >= PACK_CROWDED and bytes_of(right, pitch) % CROWD == 0
     return is_crowded or (rows >= PACK_CLASHING and clashes(right, pitch))
 
 
 @inner
-def narrow_columns(rows, columns, size):
-    """How many of the last columns had better be `narrow`, of a left matrix that is transposed.
+def tiles_and_rest(matrices, scratch, room, most, sizes, rows, columns):
+    """As `strips`, but with the last columns otherwise where that is better.
 
-    All of few; else those that fill no vector of that size, or at most half of the last one.
+    sizes  (rows of the whole result, inner dimension)
     """
-    rest = columns if columns <= NARROW else columns % size
-    return rest if rows > NARROW and (rest == columns or rest <= size // 2) else 0
+    (_, n), (m, k), (left, right) = matrices[3], sizes, columns
+    split = right - narrow_columns(matrices, rows[1] - rows[0], right - left)
+    if split < right:
+        narrow(matrices, room, sizes, rows, (split, right))
+    right = split
+    split = min(max(left, n - columns_of_dots(matrices, m, k)), right)
+    strips(matrices, scratch, room, most, k, rows, (left, split))
+    if split < right:
+        last_columns(matrices, room, k, rows, (split, right))
 
 
 @inner
-def narrow(factors, out, left_room, k, n, rows):
-    """Rows of a narrow product of a matrix whose rows lie side by side.
+def narrow_columns(matrices, rows, columns):
+    """How many of the last columns had better be `narrow`, of a left matrix that is transposed.
 
-    The vectors of its tiles lie along the rows, of a result that is turned in the end.
-
-    factors    ((data, step) of the left matrix, (data, step of rows, step of columns) of the right)
-    out        (data, step of rows); n columns, at most NARROW
-    left_room  where `strips` may pack
+    All of few; else those that fill no vector, or at most half of the last one.
     """
-    ((a, step), (b, row_step, column_step)), (out, pitch), (top, bottom) = factors, out, rows
-    room, none = stack_room(out, SMALL), no_data(out)
+    (_, (row_step, _)), _, bias, (out, _), form = matrices
+    size, rest = lanes(out), columns % lanes(out)
+    if row_step != 1 or exists(bias) or form & RELU:
+        return ZERO
+    if columns <= NARROW:
+        return columns if whole(rows, size) * columns < whole(columns, size) * rows else ZERO
+    return rest if rows > NARROW and rest <= size // 2 else ZERO
+
+
+@inner
+def narrow(matrices, left_room, sizes, rows, columns):
+    """As `strips`, of at most NARROW columns, for a left matrix that is transposed, without bias.
+
+    The vectors of its tiles lie along the rows, of a result that is turned in the end; a result of
+    one column is turned as it lies there, and of one row.
+    """
+    (a, (_, step)), (b, pitch), none, (out, n), form = matrices
+    (m, k), (top, bottom), (left, right) = sizes, rows, columns
+    steps = (pitch, ONE) if form & B_TRANSPOSED else (ONE, pitch)
+    turned, count, room = (moved(b, left * steps[0]), steps), right - left, stack_room(out, SMALL)
+    if n == 1:
+        one_row((turned, (a, step), none, (out, m), ZERO), left_room, k, rows)
+        return
     for i in range(top, bottom, SMALL // NARROW):
-        count = min(SMALL // NARROW, bottom - i)
-        width = whole(count, lanes(out))
-        matrices = (b, (column_step, row_step)), (moved(a, i), step), none, (room, width), ZERO
-        strips(matrices, none, left_room, COLUMNS, k, (ZERO, n), (ZERO, count))
-        turn_rows((room, width), (moved(out, i * pitch), pitch), count, (ZERO, n))
+        height = min(SMALL // NARROW, bottom - i)
+        width = whole(height, lanes(out))
+        here = turned, (moved(a, i), step), none, (room, width), ZERO
+        strips(here, no_data(out), left_room, COLUMNS, k, (ZERO, count), (ZERO, height))
+        turn_rows((room, width), (moved(out, i * n + left), n), height, (ZERO, count))
 
 
 @inner
@@ -234,13 +250,13 @@ def one_row(matrices, room, k, columns):
     The sum of each portion is added to that of all before. So chains of additions are shorter than
     in tiles, which makes it more exact at no cost: it waits for memory.
     """
-    (a, (_, step)), (b, pitch), bias, (out, _), form = matrices
+    (a, (_, step)), (b, pitch), bias, (out, n), form = matrices
     for left in range(columns[0], columns[1], LEFT_ROOM):
         size = min(LEFT_ROOM, columns[1] - left)
         for start in range(0, max(k, 1), PORTION):
             target = (out, left) if start == 0 else (room, ZERO)
             rows = start, min(start + PORTION, k)
-            portion_of_row((a, step), (moved(b, left), pitch), target, size, rows)
+            portion_of_row((a, step), (moved(b, left), pitch), n, target, size, rows)
             if start > 0:
                 end_row((out, left), (room, ZERO), size, ZERO)
         if exists(bias) or form & RELU:
@@ -248,32 +264,26 @@ def one_row(matrices, room, k, columns):
 
 
 @inner
-def portion_of_row(left, right, target, size, rows):
+def portion_of_row(left, right, n, target, size, rows):
     """The sum of those rows of the right matrix, each times its number of the left.
 
-    STREAM at a time, whose sum is one chain that is added as a whole.
+    STREAM at a time, whose sum is one chain that is added as a whole. How many is asked of the
+    columns of the whole result, `n`, since the bits are others: not of a share, or of strides.
     """
     ((a, step), (b, pitch)), (out, at), (start, stop) = (left, right), target, rows
-    whole_steps, zero = stop - (stop - start) % STREAM, load(out, at, 0, 0.0)
+    zero, clash = load(out, at, 0, 0.0), clashes(out, n)
+    streams = STREAM_CLASHING if clash else STREAM
+    whole_steps = stop - (stop - start) % streams
     for j in range(0, size if start == stop else 0, lanes(out)):
         store(out, at + j, size - j, zero)
-    for p in range(start, whole_steps, STREAM):
-        add_rows(STREAM, (a, p * step, step), (b, p * pitch, pitch), target, size, p == start)
+    for p in range(start, whole_steps, streams):
+        factors, terms = (a, p * step, step), (b, p * pitch, pitch)
+        if clash:
+            add_rows(STREAM_CLASHING, factors, terms, target, size, p == start)
+        else:
+            add_rows(STREAM, factors, terms, target, size, p == start)
     for p in range(whole_steps, stop):
         add_rows(1, (a, p * step, step), (b, p * pitch, pitch), target, size, p == start)
-
-
-@inner
-def tiles_and_dots(matrices, scratch, room, most, sizes, rows, columns):
-    """As `strips`, but with the last columns by dot products where those are better.
-
-    sizes  (rows of the whole result, inner dimension)
-    """
-    (_, n), (m, k), (left, right) = matrices[3], sizes, columns
-    split = min(max(left, n - columns_of_dots(matrices, m, k)), right)
-    strips(matrices, scratch, room, most, k, rows, (left, split))
-    if split < right:
-        last_columns(matrices, room, k, rows, (split, right))
 
 
 @inner
@@ -306,8 +316,9 @@ def last_columns(matrices, room, k, rows, columns):
     (top, bottom), (left, right) = rows, columns
     turned, turned_pitch = moved(b, left * b_pitch), b_pitch
     if not form & B_TRANSPOSED:
-        turned, turned_pitch = room, k
-        turn_rows((moved(b, left), b_pitch), (turned, k), right - left, (ZERO, k))
+        # Other lines of the L1 for each row, and for those of the left matrix
+        turned, turned_pitch = room, k + 4 * lanes(out) if clashes(out, k) else k
+        turn_rows((moved(b, left), b_pitch), (turned, turned_pitch), right - left, (ZERO, k))
     factors, result = ((a, pitch), (turned, turned_pitch)), (moved(out, left), n)
     dot_tiles(*factors, result, k, rows, (ZERO, right - left))
     for i in range(top, bottom if exists(bias) or form & RELU else top):
@@ -338,8 +349,7 @@ def panels(matrices, lefts, scratch, rows, columns, part):
     ends = is_first, is_last, form & RELU != 0
     at = 0
     while j < right:
-        is_long = bottom - top == 1 and not exists(scratch)
-        width = panel_width(right - j, lanes(out), is_long)
+        width = panel_width(right - j, lanes(out))
         panel = (b, start * b_pitch + j, b_pitch)
         if exists(scratch):
             pitch = whole(width, lanes(out))
@@ -369,9 +379,9 @@ def tile_height(rows):
 
 
 @inner
-def panel_width(columns, lanes, is_long):
+def panel_width(columns, lanes):
     """How many of the columns left the next panel takes: all panels get about the same."""
-    most = (tile_vectors(True) if is_long else tile_vectors(False)) * lanes
+    most = tile_vectors() * lanes
     panels = whole(columns, most) // most
     return min(columns, whole(columns, panels * lanes) // panels)
 
@@ -422,23 +432,17 @@ def small_product(a, b, out):
         dots_with((data(b), column_step), data(a), data(out), k, (0, n))
     elif are_dots and are_better_dots(m, n, k, a.itemsize):
         dot_tiles((data(a), row_step), (data(b), column_step), (data(out), n), k, (0, m), (0, n))
-    elif row_step == 1 and n <= NARROW < m:
-        factors = (data(a), step), (data(b), pitch, column_step)
-        narrow(factors, (data(out), n), room, k, n, (ZERO, m))
     elif n == 1 or column_step == 1:
         operands = left, (data(b), pitch), none, (data(out), n), ZERO
         if m == 1:
             one_row(operands, room, k, (ZERO, n))
         else:
-            rest = narrow_columns(m, n, lanes(out)) if row_step == 1 else ZERO
-            factors = (data(a), step), (moved(data(b), n - rest), pitch, ONE)
-            narrow(factors, (moved(data(out), n - rest), n), room, k, rest, (ZERO, m))
-            tiles_and_dots(operands, none, room, COLUMNS, (m, k), (ZERO, m), (ZERO, n - rest))
+            tiles_and_rest(operands, none, room, COLUMNS, (m, k), (ZERO, m), (ZERO, n))
     elif k == 1 or pitch == 1:
         # A panel takes up to one vector more in width and in height.
         most = min(COLUMNS, SMALL // (min(k, DEPTH) + lanes(out)) - lanes(out))
         operands = left, (data(b), column_step), none, (data(out), n), ZERO + B_TRANSPOSED
-        tiles_and_dots(operands, packed, room, most, (m, k), (ZERO, m), (ZERO, n))
+        tiles_and_rest(operands, packed, room, most, (m, k), (ZERO, m), (ZERO, n))
     else:
         return False
     return True
@@ -458,8 +462,7 @@ def turned(x, out, threads):
 @inner
 def turn(x, out, top, bottom):
     """The rows of x from top to bottom."""
-    m, n = x.shape
-    turn_rows((data(x), n), (data(out), m), n, (top, bottom))
+    turn_rows((data(x), x.shape[1]), (data(out), len(x)), x.shape[1], (top, bottom))
 
 
 @inner
