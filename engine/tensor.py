@@ -6,6 +6,8 @@ is in its `node`, which `engine.recorder` makes and `engine.graph` walks.
 
 import numpy as np
 
+from .kernels.memory import copied
+
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
@@ -39,7 +41,7 @@ class Tensor:
     __slots__ = ("data", "node", "origin", "__weakref__")
 
     def __init__(self, data, requires_grad=False, dtype=None):
-        self.data = to_array(data, dtype, copy=True)
+        self.data = copied(to_array(data, dtype))
         self.node = None
         self.requires_grad = requires_grad
 
@@ -260,7 +262,7 @@ def dtype_of(dtype):
     return target
 
 
-def to_array(data, dtype=None, copy=False):
+def to_array(data, dtype=None):
     """`data` (array-like, Tensor or number) as an array of a dtype that Tensors may have."""
     if type(data) is Tensor:
         data = data.data
@@ -271,7 +273,7 @@ def to_array(data, dtype=None, copy=False):
         )
     given = hasattr(data, "dtype")
     try:
-        array = np.array(data, copy=True if copy else None)
+        array = np.asarray(data)
     except ValueError as error:
         raise ValueError(f"Tensor: expected numbers in equal rows, got a ragged list ({error})")
     if array.dtype.kind not in "biuf":

@@ -44,6 +44,9 @@ SIZES = sorted(
     # Of columns beside whole vectors, up to half of one: dot products of 24 rows and more
     | {(m, k, n) for m in (23, 24, 40) for k in (63, 64, 80) for n in (17, 20, 24, 25, 52)}
     | {(30, k, 24) for k in (2048, 2049, 4097)}
+    # Of one row of so many columns that their rows clash, read 4 at a time, and of one column
+    | {(1, k, n) for k in (3, 4, 67, 200) for n in (512, 1024, 1030)}
+    | {(m, 70, 1) for m in (80, 512, 1024, 1025)}
     # Of one column or one row: dot products of four rows at a time
     | {(m, 70, 1) for m in range(1, 10)}
     | {(1, 70, n) for n in range(2, 10)}
@@ -248,6 +251,30 @@ def test_same_bits_for_any_number_of_threads_in_any_layout(rng, dtype, threads):
                 assert gemm.matmul(left, right).tobytes() == expected.tobytes()
 
 
+def placed(x, first):
+    """A copy of `x` that starts so many elements after the start of a cache line."""
+    memory = np.full(x.size + 40, np.nan, x.dtype)
+    start = -memory.ctypes.data % 64 // x.itemsize + first
+    copy = memory[start : start + x.size].reshape(x.T.shape if x.flags.fnc else x.shape)
+    copy[...] = x.T if x.flags.fnc else x
+    return copy.T if x.flags.fnc else copy
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("orders", ["CC", "CT", "TC", "TT"])
+@pytest.mark.parametrize(
+    "m, k, n", [(1, 150, 170), (1, 70, 1024), (170, 150, 1), (9, 70, 200), (70, 70, 200)]
+)
+def test_same_bits_wherever_in_a_cache_line_the_arrays_start(rng, dtype, orders, m, k, n):
+    a, b = (rng.normal(size=size).astype(dtype) for size in ((m, k), (k, n)))
+    a, b = stored(a, orders[0]), stored(b, orders[1])
+    expected = gemm.matmul(placed(a, 0), placed(b, 0))
+    np.testing.assert_allclose(expected, a.astype(float) @ b, rtol=1e-3, atol=1e-3)
+    for first in (1, 3, 4, 64 // a.itemsize - 1):
+        out = gemm.matmul(placed(a, first), placed(b, first))
+        assert out.tobytes() == expected.tobytes(), first
+
+
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_same_bits_in_any_tile(rng, dtype):
     a, b = (rng.normal(size=size).astype(dtype) for size in ((210, 600), (600, 150)))
@@ -322,6 +349,11 @@ for m, k, n in sizes:
     a, b = rng.integers(-9, 10, (m, k)), rng.integers(-9, 10, (k, n))
     for orders in ("CC", "CF", "FC"):
         x, y = np.array(a, np.float32, order=orders[0]), np.array(b, np.float32, order=orders[1])
+        if orders == "CC":  # not where a cache line starts
+            memory = np.empty(k * n + 40, np.float32)
+            start = -memory.ctypes.data % 64 // 4 + 5
+            y = memory[start : start + k * n].reshape(k, n)
+            y[...] = b
         for threads in (1, 2):
             _jit.set_num_threads(threads)
             if not np.array_equal(gemm.matmul(x, y), a @ b):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import engine
+import nn
 from engine.kernels import elementwise, memory, softmax, vmath
 
 
@@ -79,6 +80,35 @@ def test_small_results_own_their_memory():
     out = elementwise.relu(np.ones(1000, "float32"))
     del out
     assert not memory._kept
+
+
+def starts_a_line(x):
+    return x.ctypes.data % 64 == 0
+
+
+def test_what_is_read_in_every_step_starts_where_a_cache_line_does():
+    kept = []  # so that the memory of one is not that of the next
+    for size in (1100, 5000, 9999):
+        model = nn.Sequential([nn.Dense(size, "relu", input_shape=(3,)), nn.Dense(2)])
+        model.compile("adam", "mean_squared_error")
+        model.train_on_batch(np.zeros((4, 3)), np.zeros((4, 2)))
+        weights = [parameter.data for parameter in model.parameters()]
+        slots = [array for share in model.optimizer._shares for array in share.slots["mean"]]
+        for array in (*weights, *slots):
+            assert array.flags.carray
+            assert array.nbytes < 4096 or starts_a_line(array), array.shape
+        kept += weights, slots, np.empty(size // 3)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "bool"])
+@pytest.mark.parametrize("shape", [(), (0, 3), (5,), (70, 80), (3, 50, 60)])
+def test_a_copy_is_the_same_numbers_of_its_own(rng, dtype, shape):
+    x = rng.integers(0, 2, shape).astype(dtype)
+    for source in (x, np.asfortranarray(x)):
+        copy = memory.copied(source)
+        assert (copy.shape, copy.dtype) == (source.shape, x.dtype)
+        assert copy.flags.carray and not np.shares_memory(copy, source)
+        np.testing.assert_array_equal(copy, source)
 
 
 def test_a_gradient_keeps_its_memory_as_long_as_it_is_there():

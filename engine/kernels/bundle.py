@@ -19,6 +19,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from ._jit import inner, launch, plain
+from .memory import aligned
 from .vmath import VECTOR_BYTES, lanes
 
 CHUNK = 64  # vectors in a chunk: 4 KiB of each array
@@ -164,7 +165,7 @@ class Bundle:
     slots   names of arrays that are kept here for each target, zeros at first
 
     `slots` is then a dict from name to a list of arrays. They lie one after the other in one
-    buffer, each at the start of a vector.
+    buffer, each at the start of a cache line.
     """
 
     def __init__(self, shapes, dtype, groups, slots=()):
@@ -175,7 +176,8 @@ class Bundle:
         room = VECTOR_BYTES // self.dtype.itemsize
         vectors = [-(-size // room) for size in sizes]
         starts = np.cumsum([0, *vectors]) * room
-        buffer = np.zeros((len(slots), starts[-1]), self.dtype)
+        buffer = aligned((len(slots), int(starts[-1])), self.dtype)
+        buffer.fill(0)
         self.slots = {
             name: [
                 row[start : start + size].reshape(shape)

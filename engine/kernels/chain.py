@@ -39,6 +39,7 @@ from .gemm import (
     share_of,
     turn,
 )
+from .memory import aligned
 from .simd import data, tile_rows
 from .softmax import do_rows
 from .update import move_block
@@ -414,19 +415,15 @@ class Plan:
         packed = min(max(widest, TURN), COLUMNS) + lanes
         strips = threads * max(STRIP, MOST_ROWS * max(outputs))
         whole = max(i * o for i, o in self._sizes) if count >= WHOLE else 0
-        self._outs = [np.empty(count * size, self.dtype) for size in outputs]
-        self._scratch = np.empty(threads * DEPTH * packed, self.dtype)
-        self._values, self._seeds = np.empty((2, count * units), self.dtype)
-        self._kept = [  # by the plan alone
-            np.empty(count * max(outputs[::2]), self.dtype),
-            np.empty(count * max(outputs[1::2], default=0), self.dtype),
-            self._values,
-            self._seeds,
-            np.empty(max(strips, whole), self.dtype),
-            np.empty(max(inputs) * min(count, TURN), self.dtype),
-            np.empty(max(outputs), self.dtype),
-            *np.empty((2, max(-(-i // PORTION) * o for i, o in self._sizes)), self.dtype),
-        ]
+        slopes = count * max(outputs[::2]), count * max(outputs[1::2], default=0)
+        turned, losses = max(inputs) * min(count, TURN), count * units
+        portions = max(-(-i // PORTION) * o for i, o in self._sizes)
+        sizes = [*slopes, losses, losses, max(strips, whole), turned, max(outputs)]
+        sizes += portions, portions
+        self._outs = [aligned((count * size,), self.dtype) for size in outputs]
+        self._scratch = aligned((threads * DEPTH * packed,), self.dtype)
+        self._kept = [aligned((size,), self.dtype) for size in sizes]  # as the plan names them
+        self._values, self._seeds = self._kept[LOSS_VALUES - SLOPES :][:2]
         self._table[:, OUT] = [out.ctypes.data for out in self._outs]
         self._plan[SLOPES:] = [array.ctypes.data for array in self._kept]
         self._room, self._threads, self._count = count, threads, 0

@@ -28,13 +28,16 @@ from .dots import (
     matrix_vector,
     row_products,
 )
+from .memory import aligned
 from .simd import (
+    LINES,
     add_rows,
     data,
     exists,
     lower_tile_rows,
     moved,
     no_data,
+    past_line,
     stack_room,
     tile,
     tile_rows,
@@ -216,7 +219,12 @@ def strips(matrices, scratch, room, most, k, rows, columns):
     room     where the left one is, of LEFT_ROOM elements
     most     of the columns, which are packed together
     """
-    (a, (row_step, step)), (top, bottom), (left, right) = matrices[0], rows, columns
+    (a, (row_step, step)), (_, b_pitch), _, (out, _), form = matrices
+    (top, bottom), (left, right) = rows, columns
+    # Panels of one vector are cut where cache lines start, if those of all rows do there, so that
+    # each reads one line of a row, not two: for few rows of a result, reading takes the most time.
+    in_lines = tile_vectors() == 1 and bottom - top < PACK_CROWDED and not form & B_TRANSPOSED
+    in_lines = in_lines and bytes_of(out, b_pitch) % VECTOR_BYTES == 0
     packs_left = row_step == 1 and (
         (right - left >= FEW and clashes(a, step)) or (right - left >= APART and step >= APART)
     )
@@ -238,7 +246,7 @@ def strips(matrices, scratch, room, most, k, rows, columns):
                     lefts,
                     scratch,
                     (i, end, i == top),
-                    (j, min(j + most, right)),
+                    (j, min(j + most, right), in_lines),
                     (start, stop, part == 0, part == parts - 1),
                 )
 
@@ -344,12 +352,14 @@ def panels(matrices, lefts, scratch, rows, columns, part):
     _, (b, b_pitch), bias, (out, n), form = matrices
     a, at_left, row_step, step = lefts
     top, bottom, is_top = rows
-    j, right = columns
+    j, right, in_lines = columns
     start, stop, is_first, is_last = part
     ends = is_first, is_last, form & RELU != 0
     at = 0
     while j < right:
         width = panel_width(right - j, lanes(out))
+        if in_lines and right - j > LINES * width:
+            width -= past_line(moved(b, j)) % width
         panel = (b, start * b_pitch + j, b_pitch)
         if exists(scratch):
             pitch = whole(width, lanes(out))
@@ -570,6 +580,6 @@ def _room(n, threads, dtype):
     size = threads * DEPTH * (min(n, COLUMNS) + VECTOR_BYTES // dtype.itemsize)
     scratch = getattr(_scratch, dtype.char, _NOTHING[dtype.char])
     if scratch.size < size:
-        scratch = np.empty(size, dtype)
+        scratch = aligned((size,), dtype)
         setattr(_scratch, dtype.char, scratch)
     return scratch

@@ -110,7 +110,9 @@ def stack_room(typingctx, pointer, size):
     def codegen(context, builder, signature, args):
         element = context.get_data_type(pointer.dtype)
         with builder.goto_entry_block():
-            return builder.alloca(element, INDEX(size.literal_value))
+            room = builder.alloca(element, INDEX(size.literal_value))
+        room.align = VECTOR_BYTES
+        return room
 
     return pointer(pointer, size), codegen
 
@@ -123,6 +125,22 @@ def moved(typingctx, pointer, count):
         return builder.gep(args[0], [args[1]])
 
     return pointer(pointer, types.int64), codegen
+
+
+def _emit_past_line(builder, pointer, dtype):
+    address = builder.ptrtoint(pointer, INDEX)
+    itemsize = INDEX(dtype.bitwidth // 8)
+    return builder.udiv(builder.and_(address, INDEX(VECTOR_BYTES - 1)), itemsize)
+
+
+@intrinsic
+def past_line(typingctx, pointer):
+    """How many elements there are from the start of the cache line to what it points to."""
+
+    def codegen(context, builder, signature, args):
+        return _emit_past_line(builder, args[0], pointer.dtype)
+
+    return types.int64(pointer), codegen
 
 
 @intrinsic
@@ -309,15 +327,25 @@ def tile(typingctx, left, right, result, bias, extent, ends):
 
 # ------------------------------------------------------------------------------------- rows
 
+LINES = 4  # vectors of a row, above which it pays to read along cache lines
 
-def _emit_each_vector(builder, dtype, size, do):
-    """do(row, at) for each vector of `size` elements, of which `row` reads what is there."""
+
+def _emit_each_vector(builder, dtype, size, do, first=None):
+    """do(row, at) for each vector of `size` elements, of which `row` reads what is there.
+
+    first  how many come before the first whole vector; none by default
+    """
     whole = Row(builder, dtype, 1)
     lanes = INDEX(whole.vector.count)
-    steps = builder.sdiv(size, lanes)
+    if first is None:
+        first = INDEX(0)
+    else:
+        with builder.if_then(builder.icmp_signed(">", first, INDEX(0))):
+            do(Row(builder, dtype, 1, first), INDEX(0))
+    steps = builder.sdiv(builder.sub(size, first), lanes)
     with cgutils.for_range(builder, steps) as loop:
-        do(whole, builder.mul(loop.index, lanes))
-    done = builder.mul(steps, lanes)
+        do(whole, builder.add(builder.mul(loop.index, lanes), first))
+    done = builder.add(builder.mul(steps, lanes), first)
     rest = builder.sub(size, done)
     with builder.if_then(builder.icmp_signed(">", rest, INDEX(0))):
         do(Row(builder, dtype, 1, rest), done)
@@ -355,7 +383,12 @@ def add_rows(typingctx, count, factors, right, result, columns, is_first):
             before = builder.select(is_first, row.zero, row.load(target)[0])
             row.store(target, [(Lanes(builder, before) + Lanes(builder, total)).value])
 
-        _emit_each_vector(builder, dtype, columns, add)
+        # Vectors that straddle two cache lines take up to a third longer to read.
+        lanes = INDEX(whole.vector.count)
+        past = _emit_past_line(builder, starts[0], dtype)
+        is_long = builder.icmp_signed(">", columns, INDEX(LINES * whole.vector.count))
+        first = builder.select(is_long, builder.srem(builder.sub(lanes, past), lanes), INDEX(0))
+        _emit_each_vector(builder, dtype, columns, add, first)
         return context.get_dummy_value()
 
     return types.void(count, factors, right, result, types.int64, types.boolean), codegen
