@@ -40,7 +40,7 @@ from .gemm import (
     turn,
 )
 from .memory import aligned
-from .simd import data, tile_rows
+from .simd import data, tile_rows, tile_vectors
 from .softmax import do_rows
 from .update import move_block
 from .vmath import VECTOR_BYTES, compute, formula, lanes, load, store
@@ -191,7 +191,7 @@ def input_slope(g, weights, slope, turned, scratch, top, bottom):
     nothing = scratch[:0]
     if m == 1 and outputs >= LONG:
         dots(weights, g.reshape(-1), slope.reshape(-1), top, bottom)
-    elif are_better_dots(m, len(weights), outputs, VECTOR_BYTES // lanes(scratch)):
+    elif are_better_dots(m, len(weights), outputs, bytes_of(scratch, 1), tile_vectors() > 1):
         dot_block(g, weights, slope, 0, m, top, bottom)
     elif m <= min(len(weights) // 2, TURN):
         form = ZERO + B_TRANSPOSED

@@ -14,7 +14,8 @@ from .simd import COLUMN, data, dot_column, dot_rows, dot_tile
 # Measured on Zen 5, with 48 KB of L1 and 1 MB of L2 per core.
 LONG = 64  # from this inner dimension on, dot products are faster than packing for one row
 DOTS, DOTS_LONG = 12, 256  # and up to so many rows or columns from so long an inner one on
-DOTS_HIGH, DOTS_BYTES = 32, 1 << 18  # and up to so many rows if the second cache holds all
+# And with AVX-512 up to so many rows, if they have so many bytes and the second cache holds all
+DOTS_HIGH, DOTS_ROW, DOTS_BYTES = 32, 512, 1 << 18
 
 
 @kernel("void(T[:, ::1], T[::1], T[::1], int64)")
@@ -61,12 +62,15 @@ def row_products(a, b, out, threads):
 
 
 @inner
-def are_better_dots(m, n, k, itemsize):
-    """Whether tiles of dot products are faster for (m, k) times the transpose of (n, k)."""
+def are_better_dots(m, n, k, itemsize, is_wide):
+    """Whether tiles of dot products are faster for (m, k) times the transpose of (n, k).
+
+    is_wide  whether register tiles have several vectors
+    """
     if min(m, n) <= DOTS and k >= DOTS_LONG:
         return True
-    is_near = (m + n) * k * itemsize <= DOTS_BYTES
-    return k >= LONG and m <= min(n, DOTS_HIGH) and m * n <= DOTS_HIGH * k and is_near
+    is_near = k * itemsize >= DOTS_ROW and (m + n) * k * itemsize <= DOTS_BYTES
+    return is_wide and is_near and m <= min(n, DOTS_HIGH) and m * n <= DOTS_HIGH * k
 
 
 @inner

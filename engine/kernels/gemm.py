@@ -32,12 +32,14 @@ from .memory import aligned
 from .simd import (
     LINES,
     add_rows,
+    are_tiles_wide,
     data,
     exists,
     lower_tile_rows,
     moved,
     no_data,
     past_line,
+    side,
     stack_room,
     tile,
     tile_rows,
@@ -405,17 +407,16 @@ def pack(matrix, start, stop, left, right, panel):
     """
     source, stride, is_transposed = matrix
     target, at, pitch = panel
-    size = lanes(source)
     if is_transposed:
-        for j in range(left, right, size):
-            for p in range(start, stop, size):
+        for j in range(left, right, side(source)):
+            for p in range(start, stop, side(source)):
                 square = (target, at + (p - start) * pitch + j - left, pitch)
                 transpose((source, j * stride + p, stride), square, (right - j, stop - p))
     else:
         for p in range(start, stop):
-            for j in range(left, right, size):
+            for j in range(left, right, lanes(source)):
                 vector = load(source, p * stride + j, right - j, 0.0)
-                store(target, at + (p - start) * pitch + j - left, size, vector)
+                store(target, at + (p - start) * pitch + j - left, lanes(source), vector)
 
 
 STRIDED = "Array(T, 2, 'A', readonly=True)"
@@ -440,7 +441,7 @@ def small_product(a, b, out):
         dots_with((data(a), row_step), data(b), data(out), k, (0, m))
     elif are_dots and k >= LONG and m == 1:
         dots_with((data(b), column_step), data(a), data(out), k, (0, n))
-    elif are_dots and are_better_dots(m, n, k, a.itemsize):
+    elif are_dots and are_better_dots(m, n, k, a.itemsize, tile_vectors() > 1):
         dot_tiles((data(a), row_step), (data(b), column_step), (data(out), n), k, (0, m), (0, n))
     elif n == 1 or column_step == 1:
         operands = left, (data(b), pitch), none, (data(out), n), ZERO
@@ -449,8 +450,8 @@ def small_product(a, b, out):
         else:
             tiles_and_rest(operands, none, room, COLUMNS, (m, k), (ZERO, m), (ZERO, n))
     elif k == 1 or pitch == 1:
-        # A panel takes up to one vector more in width and in height.
-        most = min(COLUMNS, SMALL // (min(k, DEPTH) + lanes(out)) - lanes(out))
+        size = lanes(out)  # of which panels are multiples, in both directions
+        most = min(COLUMNS, SMALL // whole(min(k, DEPTH), size) // size * size)
         operands = left, (data(b), column_step), none, (data(out), n), ZERO + B_TRANSPOSED
         tiles_and_rest(operands, packed, room, most, (m, k), (ZERO, m), (ZERO, n))
     else:
@@ -481,8 +482,12 @@ def turn_rows(x, out, n, rows):
     # Along the rows of the result: where their distance is a power of two, those of one column
     # push each other out of the cache, and what is half written is fetched again.
     (x, x_pitch), (out, pitch), (top, bottom) = x, out, rows
-    for j in range(0, n, lanes(x)):
-        for i in range(top, bottom, lanes(x)):
+    # The last square of a row starts early enough to be whole, but for AVX-512, which writes parts
+    # of vectors as fast as whole ones.
+    is_widest = side(x) == lanes(x)
+    for at in range(0, n, side(x)):
+        j = at if is_widest else max(0, min(at, n - side(x)))
+        for i in range(top, bottom, side(x)):
             here, there = (x, i * x_pitch + j, x_pitch), (out, j * pitch + i, pitch)
             transpose(here, there, (bottom - i, n - j))
 
@@ -534,7 +539,7 @@ def matmul(a, b, out=None, bias=None, relu=False):
             _run(matrix_vector, is_large, matrix, vector.reshape(-1), out.reshape(-1))
             return _finished(out, bias, relu)
         are_dots = form == B_TRANSPOSED and bias is None
-        if are_dots and are_better_dots.py_func(m, n, k, a.itemsize):
+        if are_dots and are_better_dots.py_func(m, n, k, a.itemsize, are_tiles_wide()):
             _run(row_products, is_large, a, b, out)
             return out
     if form == B_TRANSPOSED and DOTS < m <= min(n // 2, TURN) and bias is None and is_large:

@@ -14,6 +14,7 @@ import functools
 
 from llvmlite import binding, ir
 from numba.core import cgutils, types
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
 from .vmath import FLOATS, VECTOR_BYTES, Lanes, emit_prefetch, lane_compare, masked, splat
@@ -41,6 +42,7 @@ def tile_shapes(target):
     return (2, 1), (1, 1)
 
 
+@functools.cache
 def widest_register(triple, cpu, features):
     # A feature may come with the CPU's name or without it: LLVM is asked for what it would use.
     vector = "<16 x float>"
@@ -52,6 +54,12 @@ def widest_register(triple, cpu, features):
 
 def _shapes(context):
     return tile_shapes(context.codegen().magic_tuple())
+
+
+@functools.cache
+def are_tiles_wide():
+    """For Python, whether the largest tile has several vectors, as with AVX-512."""
+    return tile_shapes(cpu_target.target_context.codegen().magic_tuple())[0][1] > 1
 
 
 @intrinsic
@@ -159,9 +167,9 @@ def exists(typingctx, pointer):
 class Row:
     """Reads and writes `count` adjacent vectors, the last one only as far as the columns go."""
 
-    def __init__(self, builder, dtype, count, columns=None):
+    def __init__(self, builder, dtype, count, columns=None, lanes=None):
         self.builder, self.count = builder, count
-        lanes = VECTOR_BYTES * 8 // dtype.bitwidth
+        lanes = lanes or VECTOR_BYTES * 8 // dtype.bitwidth
         self.vector = ir.VectorType(FLOATS[dtype.bitwidth], lanes)
         self.zero = ir.Constant(self.vector, [0.0] * lanes)
         self.align = dtype.bitwidth // 8
@@ -409,7 +417,7 @@ def dot_shapes(target):
     of four empty.
     """
     (rows, _), *_ = tile_shapes(target)
-    return {8: ((4, 4), (5, 5)), 6: ((2, 2),)}.get(rows, ((1, 2),))
+    return {8: ((4, 4), (5, 5)), 6: ((3, 2),)}.get(rows, ((1, 2),))
 
 
 def _dot_shapes(context):
@@ -501,15 +509,26 @@ def _emit_dots(builder, dtype, lefts, rights, depth):
     vectors = [builder.load(total) for total in sums]
     for start in range(0, len(vectors), whole.vector.count):
         part = vectors[start : start + whole.vector.count]
-        summed = _lane_sums(builder, part + [whole.zero] * (whole.vector.count - len(part)))
+        summed = _lane_sums(builder, part)
         for i in range(len(part)):
             yield builder.extract_element(summed, ir.Constant(ir.IntType(32), i))
 
 
 def _lane_sums(builder, vectors):
     # Lane i of the result is the sum over the lanes of vector i. Halves of two vectors are added
-    # at a time, each to the other half of its own vector, as in `_transposed`.
-    size = len(vectors)
+    # at a time, each to the other half of its own vector, as in `transposed`; first, while there
+    # are more lanes than vectors, those of one.
+    size = vectors[0].type.count
+    while len(vectors) <= size // 2:
+        size //= 2
+        halves = [
+            ir.Constant(ir.VectorType(ir.IntType(32), size), list(range(start, start + size)))
+            for start in (0, size)
+        ]
+        parts = [[Lanes(builder, builder.shuffle_vector(x, x, h)) for h in halves] for x in vectors]
+        vectors = [(lower + upper).value for lower, upper in parts]
+    zero = ir.Constant(vectors[0].type, [0.0] * size)
+    vectors = [*vectors, *[zero] * (size - len(vectors))]
     indices = ir.VectorType(ir.IntType(32), size)
     distance = size // 2
     while distance:
@@ -529,9 +548,24 @@ def _lane_sums(builder, vectors):
 # ---------------------------------------------------------------------------------- transpose
 
 
+def _side(context, dtype):
+    register = widest_register(*context.codegen().magic_tuple())
+    return {"zmm": 512, "ymm": 256, "xmm": 128}[register] // dtype.bitwidth
+
+
+@intrinsic
+def side(typingctx, pointer):
+    """The rows of a square that is transposed: the lanes of the widest register, a constant."""
+
+    def codegen(context, builder, signature, args):
+        return INDEX(_side(context, pointer.dtype))
+
+    return types.int64(pointer), codegen
+
+
 @intrinsic
 def transpose(typingctx, source, target, extent):
-    """Write up to as many rows as a vector has lanes, of as many columns, with rows for columns.
+    """Write up to `side` rows, of as many columns, with rows for columns.
 
     source, target  (data, index of the first element, stride of rows)
     extent          (rows, columns) of the source that are there, at least one each; may be more
@@ -541,7 +575,7 @@ def transpose(typingctx, source, target, extent):
     def codegen(context, builder, signature, args):
         read, write = (Operand(builder, value) for value in args[:2])
         extents = cgutils.unpack_tuple(builder, args[2])
-        lanes = VECTOR_BYTES * 8 // dtype.bitwidth
+        lanes = _side(context, dtype)
 
         def square(least, here, read_row, write_row):
             starts = read.rows(builder, lanes, least, here[0])
@@ -556,10 +590,10 @@ def transpose(typingctx, source, target, extent):
         )
         with builder.if_else(is_whole) as (then, otherwise):
             with then:
-                row = Row(builder, dtype, 1)
+                row = Row(builder, dtype, 1, None, lanes)
                 square(lanes, extents, row, row)
             with otherwise:
-                rows, columns = (Row(builder, dtype, 1, size) for size in extents)
+                rows, columns = (Row(builder, dtype, 1, size, lanes) for size in extents)
                 square(1, extents, columns, rows)
         return context.get_dummy_value()
 
