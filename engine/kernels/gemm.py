@@ -360,7 +360,7 @@ def panels(matrices, lefts, scratch, rows, columns, part):
     at = 0
     while j < right:
         width = panel_width(right - j, lanes(out))
-        if in_lines and right - j > LINES * width:
+        if in_lines and right - j > 2 * LINES * width:  # one more of fewer would take longer
             width -= past_line(moved(b, j)) % width
         panel = (b, start * b_pitch + j, b_pitch)
         if exists(scratch):

@@ -303,9 +303,15 @@ def _address(context, builder, array_type, array, at, vector):
 
 
 def lane_compare(builder, relation, vector, number):
-    # Which lanes have a number that is in that relation to an int64.
-    index = ir.VectorType(ir.IntType(64), vector.count)
+    # Which lanes have a number that is in that relation to an int64. As integers of the size of an
+    # element, since a mask of others has to be converted; so what is beyond all lanes is bounded.
+    lowest, highest = (ir.Constant(number.type, bound) for bound in (-1, vector.count))
+    number = builder.select(builder.icmp_signed("<", number, lowest), lowest, number)
+    number = builder.select(builder.icmp_signed(">", number, highest), highest, number)
+    index = ir.VectorType(ir.IntType(WIDTHS.get(vector.element, 32)), vector.count)
     lane = ir.Constant(index, list(range(vector.count)))
+    if index.element != number.type:
+        number = builder.trunc(number, index.element)
     return builder.icmp_signed(relation, lane, splat(builder, number, index))
 
 
