@@ -109,6 +109,13 @@ def test_empty(dtype, m, k, n, orders):
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
+def test_empty_slices_of_transposed_arrays(dtype):
+    a, b = np.ones((3, 5), dtype)[:, :0], np.ones((4, 5), dtype).T[:0]
+    for left in (a, np.ones((5, 3), dtype)[:0].T):
+        np.testing.assert_array_equal(gemm.matmul(left, b), np.zeros((3, 4)))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("orders", ["CC", "CT", "TC", "TT"])
 @pytest.mark.parametrize("m, k, n", [(11, 70, 50), (1, 70, 50), (205, 70, 9), (20, 70, 1)])

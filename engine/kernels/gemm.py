@@ -451,7 +451,7 @@ def small_product(a, b, out):
             tiles_and_rest(operands, none, room, COLUMNS, (m, k), (ZERO, m), (ZERO, n))
     elif k == 1 or pitch == 1:
         size = lanes(out)  # of which panels are multiples, in both directions
-        most = min(COLUMNS, SMALL // whole(min(k, DEPTH), size) // size * size)
+        most = min(COLUMNS, SMALL // whole(min(max(k, 1), DEPTH), size) // size * size)
         operands = left, (data(b), column_step), none, (data(out), n), ZERO + B_TRANSPOSED
         tiles_and_rest(operands, packed, room, most, (m, k), (ZERO, m), (ZERO, n))
     else:
