@@ -11,7 +11,7 @@ from ._jit import inner, kernel
 from .cuts import cut, whole
 from .simd import COLUMN, data, dot_column, dot_rows, dot_tile
 
-# Measured on Zen 5, with 48 KB of L1 and 1 MB of L2 per core.
+# Measured on Zen 5, with 48 KB of L1 and 1 MB of L2 per core; DOTS_ROW on Zen 4, with 32.
 LONG = 64  # from this inner dimension on, dot products are faster than packing for one row
 DOTS, DOTS_LONG = 12, 256  # and up to so many rows or columns from so long an inner one on
 # And with AVX-512 up to so many rows, if they have so many bytes and the second cache holds all

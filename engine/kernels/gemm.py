@@ -48,7 +48,8 @@ from .simd import (
 )
 from .vmath import VECTOR_BYTES, compute, lanes, load, store
 
-# Measured on Zen 5, with 48 KB of L1 and 1 MB of L2 per core; CROWD and PORTION on Zen 4, with 32.
+# Measured on Zen 5, with 48 KB of L1 and 1 MB of L2 per core; CROWD, STREAM_CLASHING and PORTION on
+# Zen 4, with 32.
 DEPTH = 384  # of a part of the inner dimension: as sums of sums, the errors are those of OpenBLAS
 SQUARE = 16  # its parts start at multiples of a vector, or of two
 ROWS = 96  # of the left matrix, which stay in the cache while all panels pass by
