@@ -258,6 +258,17 @@ def test_same_bits_for_any_number_of_threads_in_any_layout(rng, dtype, threads):
                 assert gemm.matmul(left, right).tobytes() == expected.tobytes()
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("m", [9, 17])
+def test_same_bits_where_the_last_thread_has_one_row(rng, dtype, threads, m):
+    a, b = rng.normal(size=(30_000, m)).astype(dtype).T, rng.normal(size=(30_000, 1)).astype(dtype)
+    results = []
+    for count in (1, 2, 3, 8):
+        threads(count)
+        results.append(gemm.matmul(a, b).tobytes())
+    assert len(set(results)) == 1
+
+
 def placed(x, first):
     """A copy of `x` that starts so many elements after the start of a cache line."""
     memory = np.full(x.size + 40, np.nan, x.dtype)

@@ -181,14 +181,16 @@ def tiles_and_rest(matrices, scratch, room, most, sizes, rows, columns):
 def narrow_columns(matrices, rows, columns):
     """How many of the last columns had better be `narrow`, of a left matrix that is transposed.
 
-    All of few; else those that fill no vector, or at most half of the last one.
+    All of few; else those that fill no vector, or at most half of the last one. The only one of a
+    result in any case, since its bits are others: not by the rows of a share.
     """
-    (_, (row_step, _)), _, bias, (out, _), form = matrices
+    (_, (row_step, _)), _, bias, (out, n), form = matrices
     size, rest = lanes(out), columns % lanes(out)
     if row_step != 1 or exists(bias) or form & RELU:
         return ZERO
     if columns <= NARROW:
-        return columns if whole(rows, size) * columns < whole(columns, size) * rows else ZERO
+        is_better = n == 1 or whole(rows, size) * columns < whole(columns, size) * rows
+        return columns if is_better else ZERO
     return rest if rows > NARROW and rest <= size // 2 else ZERO
 
 
