@@ -24,6 +24,10 @@ def sgd():
     return nn.optimizers.SGD(learning_rate=0.05)
 
 
+def clipped_sgd():
+    return nn.optimizers.SGD(learning_rate=0.05, weight_decay=0.01, clipvalue=0.02)
+
+
 def adam():
     return nn.optimizers.Adam(learning_rate=0.01, weight_decay=0.01, clipvalue=0.1)
 
@@ -91,12 +95,13 @@ SIZES = [
     (5, 100, 300, 1),  # one unit at the end, so many inputs that it is a dot product
     (30, 9, 260, 5),  # few inputs of many outputs: dot products in the way back
     (40, 2100, 300, 4),  # wider than what a call packs at a time
+    (70, 128, 64, 10),  # whole vectors: for one example, one pass over the weights does all
 ]
-COUNTS = (1, 2, 12, 13, 33, 200, 257)  # on both sides of where another way is taken
+COUNTS = (1, 2, 12, 13, 33, 257, 384, 385)  # on both sides of where another way is taken
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("optimizer", [sgd, adam])
+@pytest.mark.parametrize("optimizer", [sgd, clipped_sgd, adam])
 @pytest.mark.parametrize("sizes", SIZES)
 def test_the_bits_are_those_of_the_common_way(rng, sizes, optimizer, dtype):
     loss = CLASSES if sizes[-1] > 1 else "binary_crossentropy"

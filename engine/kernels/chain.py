@@ -2,9 +2,9 @@
 
 Kernel by kernel, Python comes between two of them, and what one has written the next reads again
 from memory; of a step on few examples these two are the most part. Here one call goes through all
-layers, by a table of where their arrays lie. The gradient of the weights is not kept: a strip of
-it, which the cache holds, moves its weights at once, just after they were read for the gradient of
-the layer's input.
+layers, by a table of where their arrays lie. The gradient of the weights is not kept where a tile
+of registers has all of it: it moves its weights at once. For one example, which leaves time for
+nothing but reading the weights, one pass over them does all of the way back.
 
 A call is a row of stages: a forward for each layer, the loss, a backward for each layer. In a stage
 the threads share out the columns or rows of what it writes; the next one begins when all are done.
@@ -19,16 +19,19 @@ from ._jit import get_num_threads, inner, kernel, launch, plain
 from .bundle import GROUP, SLOTS, array_at
 from .columns import sum_columns
 from .cuts import cut
-from .dots import DOTS, LONG, are_better_dots, dot_block, dots
+from .dots import LONG, are_better_dots, dot_block, dots
 from .elementwise import binary_cross_entropy, binary_cross_entropy_grad
 from .gemm import (
     A_TRANSPOSED,
     B_TRANSPOSED,
     COLUMNS,
     DEPTH,
+    LEFT_ROOM,
+    NARROW,
     ONE,
     PORTION,
     RELU,
+    SHALLOW,
     TURN,
     ZERO,
     block,
@@ -37,13 +40,15 @@ from .gemm import (
     end_row,
     portion_of_row,
     share_of,
+    strips,
     turn,
 )
 from .memory import aligned
-from .simd import data, tile_rows, tile_vectors
+from .pointers import data, pointer_at, stack_room
+from .simd import tile_rows, tile_vectors
 from .softmax import do_rows
-from .update import move_block
-from .vmath import VECTOR_BYTES, compute, formula, lanes, load, store
+from .update import DECAY, LIMIT, move_block
+from .vmath import VECTOR_BYTES, compute, first, formula, lanes, load, store
 
 LOSSES = "sparse", "dense", "binary"  # cross-entropies, from logits
 RULES = {"sgd": 0, "adam": 2}  # that a chain can be moved by, with the number of their slots
@@ -59,10 +64,6 @@ RULE, LOSS, SLOPES = 0, 1, 2  # of SLOPES there are two, and of PORTIONS: for la
 LOSS_VALUES, SEEDS, GRADIENTS, TURNED, SUMS, PORTIONS = range(4, 10)
 PLAN = PORTIONS + 2
 
-STRIP = 1 << 14  # elements of a strip of gradients: 64 KiB of float32, which the second cache holds
-STRIP_OF_ONE = 1 << 12  # of weights, for one example: what the first cache holds
-MOST_ROWS = 8  # of a register tile on any CPU
-WHOLE = 200  # from so many examples on, gradients are packed and made in one strip
 # A stage is worth threads from so many multiply-adds of a product on, or elements of a kernel,
 # however few the examples are, or logits.
 PARALLEL, WEIGHTS, LOGITS = 300_000, 1 << 16, 18_000
@@ -71,6 +72,21 @@ PARALLEL, WEIGHTS, LOGITS = 300_000, 1 << 16, 18_000
 @formula
 def outer(x, y):
     return x * y + x.like(0.0)  # as a product of matrices adds up, from 0
+
+
+@formula
+def plus_product(total, x, y):
+    return total + x * y
+
+
+@formula
+def lane_sum(x):
+    """The sum over the lanes, in the first one, in the order in which dot products have it."""
+    distance = x.count // 2
+    while distance:
+        x = x + x.rotated(distance)
+        distance //= 2
+    return x
 
 
 formula(binary_cross_entropy.__wrapped__)
@@ -193,7 +209,7 @@ def input_slope(g, weights, slope, turned, scratch, top, bottom):
         dots(weights, g.reshape(-1), slope.reshape(-1), top, bottom)
     elif are_better_dots(m, len(weights), outputs, bytes_of(scratch, 1), tile_vectors() > 1):
         dot_block(g, weights, slope, 0, m, top, bottom)
-    elif m <= min(len(weights) // 2, TURN):
+    elif m <= min(len(weights) // 2, TURN) and outputs > SHALLOW:
         form = ZERO + B_TRANSPOSED
         block((weights, g, nothing, turned, form), scratch, top, bottom, ZERO, m)
         turn(turned, slope, top, bottom)
@@ -220,81 +236,103 @@ def numbers_of(cells, rates):
 
 
 @inner
-def move(rule, cells, rates, source, start, size):
-    """Move `size` parameters, of which `start` are before, by their gradients."""
-    numbers = numbers_of(cells, rates)
-    at = bytes_of(source, start)
-    target = array_at(source, cells[ADDRESS] + at, (size,))
-    if rule == 0:
-        for i in range(0, size, lanes(source)):
-            gradient = load(source, i, size - i, 0.0)
-            move_block("sgd", (target,), gradient, i, size - i, 1.0, numbers)
+def move(rule, cells, rates, g, of_one, start, size):
+    """Move `size` parameters, of which `start` are before.
+
+    g       their gradients; or of one example those of the outputs, for each row of the weights
+    of_one  then (inputs, gradients that these get), of those rows, the latter perhaps empty; or
+            None
+    """
+    numbers, at = numbers_of(cells, rates), bytes_of(g, start)
+    target = array_at(g, cells[ADDRESS] + at, (size,))
+    if rule == 0 and numbers[DECAY] == 1 and numbers[LIMIT] == np.inf:
+        move_rows("sgd", (target,), g, of_one, None, numbers)
+    elif rule == 0:
+        move_rows("sgd", (target,), g, of_one, 1.0, numbers)
     else:
-        mean = array_at(source, cells[FIRST] + at, (size,))
-        variance = array_at(source, cells[SECOND] + at, (size,))
-        for i in range(0, size, lanes(source)):
-            gradient = load(source, i, size - i, 0.0)
-            move_block("adam", (target, mean, variance), gradient, i, size - i, 1.0, numbers)
+        mean = array_at(g, cells[FIRST] + at, (size,))
+        variance = array_at(g, cells[SECOND] + at, (size,))
+        move_rows("adam", (target, mean, variance), g, of_one, 1.0, numbers)
 
 
 @inner
-def move_by_one(rule, cells, rates, x, g, top, bottom):
-    """Move the rows from top to bottom by the gradient of one example, the products of x and g."""
-    numbers = numbers_of(cells, rates)
-    n = g.size
-    for i in range(top, bottom):
-        at = bytes_of(g, i * n)
-        target = array_at(g, cells[ADDRESS] + at, (n,))
-        if rule == 0:
-            for j in range(0, n, lanes(g)):
-                gradient = compute("outer", load(g, j, n - j, 0.0), x[i])
-                move_block("sgd", (target,), gradient, j, n - j, 1.0, numbers)
-        else:
-            mean = array_at(g, cells[FIRST] + at, (n,))
-            variance = array_at(g, cells[SECOND] + at, (n,))
-            for j in range(0, n, lanes(g)):
-                gradient = compute("outer", load(g, j, n - j, 0.0), x[i])
-                move_block("adam", (target, mean, variance), gradient, j, n - j, 1.0, numbers)
+def move_rows(name, targets, g, of_one, scale, numbers):
+    """Row by row; of one example, with the gradient of the input that each row belongs to."""
+    weights, n = data(targets[0]), g.size
+    for i in range(targets[0].size // max(1, n)):
+        total = load(g, 0, 0, 0.0)
+        for j in range(0, n, lanes(g)):
+            at, rest = i * n + j, n - j
+            gradient = load(g, j, rest, 0.0)
+            if of_one is not None:
+                total = compute("plus_product", total, gradient, load(weights, at, rest, 0.0))
+                gradient = compute("outer", gradient, of_one[0][i])
+            move_block(name, targets, gradient, at, rest, scale, numbers)
+        if of_one is not None:
+            set_slope(of_one[1], i, total)
+
+
+@inner
+def set_slope(slope, i, total):
+    if slope.size > 0:
+        slope[i] = first(compute("lane_sum", total))
+
+
+@inner
+def move_by_product(rule, cells, rates, matrices, scratch, rows):
+    """Move the rows of weights by the gradient, a transposed matrix times another one.
+
+    Each tile of it moves its weights as soon as it is there.
+    """
+    (a, inputs), (g, outputs), m = matrices
+    numbers, room = numbers_of(cells, rates), stack_room(g, LEFT_ROOM)
+    left, right, target = (a, (ONE, inputs)), (g, outputs), pointer_at(g, cells[ADDRESS])
+    packed, columns, none = data(scratch), (ZERO, outputs), ZERO
+    if rule == 0:
+        operands = left, right, (numbers,), (target, outputs), none
+        strips("sgd", operands, packed, room, COLUMNS, m, rows, columns)
+    else:
+        mean, variance = pointer_at(g, cells[FIRST]), pointer_at(g, cells[SECOND])
+        operands = left, right, (mean, variance, numbers), (target, outputs), none
+        strips("adam", operands, packed, room, COLUMNS, m, rows, columns)
 
 
 @inner
 def backward(layers, layer, plan, x, scratch, rates, part, parts):
-    """For a share of a layer's inputs the gradient, and then the update of the weights they have.
-
-    Few examples leave time for nothing but reading the weights: then both are done strip by strip.
-    """
+    """For a share of a layer's inputs the gradient, then the update of the weights they have."""
     m, inputs, outputs = x.shape[0], layers[layer, INPUTS], layers[layer, OUTPUTS]
     a, g = input_of(layers, layer, x), array_at(x, plan[SLOPES + layer % 2], (m, outputs))
-    nothing, own = scratch[:0], share_of(scratch, part, parts)
+    nothing, own, cells = scratch[:0], share_of(scratch, part, parts), layers[layer, KERNEL:BIAS]
     weights = array_at(x, layers[layer, KERNEL], (inputs, outputs))
     slope = array_at(x, plan[SLOPES + (layer + 1) % 2], (m, inputs))
-    turned = array_at(x, plan[TURNED], (inputs, m))
     has_slope = layer > 0
     move_bias(layers, layer, plan, g, nothing, rates, part, parts)
     top, bottom = cut(inputs, PORTION if m == 1 else tile_rows(), part, parts)
-    if has_slope and m > DOTS:
-        input_slope(g, weights, slope, turned, own, top, bottom)
-    height = max(1, (STRIP_OF_ONE if m == 1 else STRIP) // (outputs * tile_rows())) * tile_rows()
-    gradients = plan[GRADIENTS] + bytes_of(scratch, part * height * outputs)
-    if m >= WHOLE:
-        height = max(1, bottom - top)
-        gradients = plan[GRADIENTS] + bytes_of(scratch, top * outputs)
-    cells = layers[layer, KERNEL:BIAS]
-    for i in range(top, bottom, height):
-        end = min(i + height, bottom)
-        if has_slope and m <= DOTS:
-            input_slope(g, weights, slope, turned, own, i, end)
-        if m == 1:
-            move_by_one(plan[RULE], cells, rates, a.reshape(-1), g.reshape(-1), i, end)
-            continue
-        # The strip as the part of a whole gradient that the product writes
-        whole = array_at(x, gradients - bytes_of(scratch, i * outputs), (inputs, outputs))
-        operands = a, g, nothing, whole, ZERO + A_TRANSPOSED
-        block(operands, own if m >= WHOLE else nothing, i, end, ZERO, outputs)
-        source = array_at(scratch, gradients, ((end - i) * outputs,))
-        move(plan[RULE], cells, rates, source, i * outputs, (end - i) * outputs)
+    start, size = top * outputs, (bottom - top) * outputs
+    if m == 1 and outputs >= LONG and outputs % lanes(x) == 0:
+        slopes = slope.reshape(-1)[top:bottom] if has_slope else nothing
+        of_one = a.reshape(-1)[top:bottom], slopes
+        move(plan[RULE], cells, rates, g.reshape(-1), of_one, start, size)
+    else:
+        if has_slope:
+            turned = array_at(x, plan[TURNED], (inputs, m))
+            input_slope(g, weights, slope, turned, own, top, bottom)
+        if are_moved_by_tiles(m, outputs):
+            matrices = (data(a), inputs), (data(g), outputs), m
+            move_by_product(plan[RULE], cells, rates, matrices, own, (top, bottom))
+        else:
+            whole = array_at(x, plan[GRADIENTS], (inputs, outputs))
+            block((a, g, nothing, whole, ZERO + A_TRANSPOSED), own, top, bottom, ZERO, outputs)
+            gradients = array_at(scratch, plan[GRADIENTS] + bytes_of(scratch, start), (size,))
+            move(plan[RULE], cells, rates, gradients, None, start, size)
     if has_slope and layers[layer - 1, FORM] == RELU:
         mask(a, slope, top, bottom)
+
+
+@inner
+def are_moved_by_tiles(m, outputs):
+    """Whether tiles have all of the sums, and are what `gemm` makes such a product of."""
+    return m <= DEPTH and outputs > NARROW
 
 
 @inner
@@ -304,7 +342,7 @@ def move_bias(layers, layer, plan, g, nothing, rates, part, parts):
     sums = array_at(nothing, plan[SUMS], (outputs,))
     sum_columns(g, g[:0], g[:0], sums, left, right)
     source = array_at(nothing, plan[SUMS] + bytes_of(nothing, left), (right - left,))
-    move(plan[RULE], layers[layer, BIAS:WIDTH], rates, source, left, right - left)
+    move(plan[RULE], layers[layer, BIAS:WIDTH], rates, source, None, left, right - left)
 
 
 @inner
@@ -413,12 +451,12 @@ class Plan:
         widest, units = max(*inputs, *outputs), outputs[-1]
         lanes = VECTOR_BYTES // self.dtype.itemsize
         packed = min(max(widest, TURN), COLUMNS) + lanes
-        strips = threads * max(STRIP, MOST_ROWS * max(outputs))
-        whole = max(i * o for i, o in self._sizes) if count >= WHOLE else 0
+        sizes = [i * o for i, o in self._sizes if not are_moved_by_tiles.py_func(count, o)]
+        gradients = max(sizes, default=0)
         slopes = count * max(outputs[::2]), count * max(outputs[1::2], default=0)
         turned, losses = max(inputs) * min(count, TURN), count * units
         portions = max(-(-i // PORTION) * o for i, o in self._sizes)
-        sizes = [*slopes, losses, losses, max(strips, whole), turned, max(outputs)]
+        sizes = [*slopes, losses, losses, gradients, turned, max(outputs)]
         sizes += portions, portions
         self._outs = [aligned((count * size,), self.dtype) for size in outputs]
         self._scratch = aligned((threads * DEPTH * packed,), self.dtype)

@@ -9,7 +9,8 @@ from numba import prange
 
 from ._jit import inner, kernel
 from .cuts import cut, whole
-from .simd import COLUMN, data, dot_column, dot_rows, dot_tile
+from .pointers import data
+from .simd import COLUMN, dot_column, dot_rows, dot_tile
 
 # Measured on Zen 5, with 48 KB of L1 and 1 MB of L2 per core; DOTS_ROW on Zen 4, with 32.
 LONG = 64  # from this inner dimension on, dot products are faster than packing for one row

@@ -7,8 +7,7 @@ left matrix is packed only where what a tile reads of it lies far apart. This is
 and van de Geijn (Anatomy of High-Performance Matrix Multiplication, 2008) less the packing that was
 measured to be a loss.
 
-Inside, matrices are addresses: an array that Numba hands from function to function is counted, with
-an atomic instruction each time, which took longer than a small product.
+Inside, matrices are `pointers`.
 """
 
 import threading
@@ -29,18 +28,13 @@ from .dots import (
     row_products,
 )
 from .memory import aligned
+from .pointers import data, exists, moved, no_data, past_line, stack_room
 from .simd import (
     LINES,
     add_rows,
     are_tiles_wide,
-    data,
-    exists,
     lower_tile_rows,
-    moved,
-    no_data,
-    past_line,
     side,
-    stack_room,
     tile,
     tile_rows,
     tile_vectors,
@@ -172,7 +166,7 @@ def tiles_and_rest(matrices, scratch, room, most, sizes, rows, columns):
         narrow(matrices, room, sizes, rows, (split, right))
     right = split
     split = min(max(left, n - columns_of_dots(matrices, m, k)), right)
-    strips(matrices, scratch, room, most, k, rows, (left, split))
+    strips("", matrices, scratch, room, most, k, rows, (left, split))
     if split < right:
         last_columns(matrices, room, k, rows, (split, right))
 
@@ -212,12 +206,12 @@ def narrow(matrices, left_room, sizes, rows, columns):
         height = min(SMALL // NARROW, bottom - i)
         width = whole(height, lanes(out))
         here = turned, (moved(a, i), step), none, (room, width), ZERO
-        strips(here, no_data(out), left_room, COLUMNS, k, (ZERO, count), (ZERO, height))
+        strips("", here, no_data(out), left_room, COLUMNS, k, (ZERO, count), (ZERO, height))
         turn_rows((room, width), (moved(out, i * n + left), n), height, (ZERO, count))
 
 
 @inner
-def strips(matrices, scratch, room, most, k, rows, columns):
+def strips(rule, matrices, scratch, room, most, k, rows, columns):
     """The same of pointers: `matrices` are those and their strides, in the order of `operands`.
 
     scratch  where the right matrix is packed; null if it is not to be
@@ -247,6 +241,7 @@ def strips(matrices, scratch, room, most, k, rows, columns):
                     pack(source, start, stop, i, end, (room, ZERO, ZERO + ROWS))
                     lefts = (room, 0, 1, ROWS)
                 panels(
+                    rule,
                     matrices,
                     lefts,
                     scratch,
@@ -352,7 +347,7 @@ def end_row(sums, bias, size, form):
 
 
 @inner
-def panels(matrices, lefts, scratch, rows, columns, part):
+def panels(rule, matrices, lefts, scratch, rows, columns, part):
     """A part's product for up to ROWS rows and COLUMNS columns; packs for the first rows."""
     _, (b, b_pitch), bias, (out, n), form = matrices
     a, at_left, row_step, step = lefts
@@ -378,7 +373,7 @@ def panels(matrices, lefts, scratch, rows, columns, part):
             height = tile_height(bottom - i)
             row = (a, at_left + (i - top) * row_step, row_step, step)
             extent = (height, width, stop - start)
-            tile(row, panel, (out, i * n + j, n), (bias, j), extent, ends)
+            tile(rule, row, panel, (out, i * n + j, n), (bias, j), extent, ends)
             i += height
         j += width
 

@@ -11,15 +11,26 @@ tiles are products of one row, see `add_rows`, and dot products, see `dot_tile`.
 """
 
 import functools
+from contextlib import nullcontext
 
 from llvmlite import binding, ir
 from numba.core import cgutils, types
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
-from .vmath import FLOATS, VECTOR_BYTES, Lanes, emit_prefetch, lane_compare, masked, splat
-
-INDEX = ir.IntType(64)
+from .pointers import INDEX, emit_past_line
+from .update import moved_by
+from .vmath import (
+    FLOATS,
+    VECTOR_BYTES,
+    Lanes,
+    LanesType,
+    as_lanes,
+    emit_prefetch,
+    lane_compare,
+    masked,
+    splat,
+)
 
 # -------------------------------------------------------------------------------- tile shapes
 
@@ -80,87 +91,6 @@ def tile_vectors(typingctx):
     return types.int64(), lambda context, builder, signature, args: INDEX(_shapes(context)[0][1])
 
 
-# ----------------------------------------------------------------------------------- pointers
-
-
-@intrinsic
-def data(typingctx, array):
-    """The address of an array's first element; null of an array without elements.
-
-    Unlike an array it has no count of those who use it, which would cost more than a small product.
-    """
-    if isinstance(array, types.CPointer):
-        return array(array), lambda context, builder, signature, args: args[0]
-
-    def codegen(context, builder, signature, args):
-        array_struct = context.make_array(array)(context, builder, args[0])
-        is_empty = builder.icmp_signed("==", array_struct.nitems, INDEX(0))
-        null = ir.Constant(array_struct.data.type, None)
-        return builder.select(is_empty, null, array_struct.data)
-
-    return types.CPointer(array.dtype)(array), codegen
-
-
-@intrinsic
-def no_data(typingctx, array):
-    """The null pointer to an array's elements."""
-
-    def codegen(context, builder, signature, args):
-        return ir.Constant(context.get_value_type(signature.return_type), None)
-
-    return types.CPointer(array.dtype)(array), codegen
-
-
-@intrinsic(prefer_literal=True)
-def stack_room(typingctx, pointer, size):
-    """Memory on the stack for `size` elements, a constant, of what `pointer` points to."""
-
-    def codegen(context, builder, signature, args):
-        element = context.get_data_type(pointer.dtype)
-        with builder.goto_entry_block():
-            room = builder.alloca(element, INDEX(size.literal_value))
-        room.align = VECTOR_BYTES
-        return room
-
-    return pointer(pointer, size), codegen
-
-
-@intrinsic
-def moved(typingctx, pointer, count):
-    """The address so many elements further on."""
-
-    def codegen(context, builder, signature, args):
-        return builder.gep(args[0], [args[1]])
-
-    return pointer(pointer, types.int64), codegen
-
-
-def _emit_past_line(builder, pointer, dtype):
-    address = builder.ptrtoint(pointer, INDEX)
-    itemsize = INDEX(dtype.bitwidth // 8)
-    return builder.udiv(builder.and_(address, INDEX(VECTOR_BYTES - 1)), itemsize)
-
-
-@intrinsic
-def past_line(typingctx, pointer):
-    """How many elements there are from the start of the cache line to what it points to."""
-
-    def codegen(context, builder, signature, args):
-        return _emit_past_line(builder, args[0], pointer.dtype)
-
-    return types.int64(pointer), codegen
-
-
-@intrinsic
-def exists(typingctx, pointer):
-    """Whether it is not null."""
-
-    def codegen(context, builder, signature, args):
-        return builder.icmp_unsigned("!=", args[0], ir.Constant(args[0].type, None))
-
-    return types.boolean(pointer), codegen
-
-
 # --------------------------------------------------------------------------------------- tile
 
 
@@ -201,10 +131,10 @@ class Row:
             else:
                 self.builder.store(value, pointer, align=self.align)
 
-    def prefetch(self, start):
-        """Ask for the vectors' place in memory, which will be written."""
+    def prefetch(self, start, is_written=True, cache=1):
+        """Ask for the vectors' place in memory, to be in the first or second cache."""
         for pointer, _ in self._pointers(start):
-            emit_prefetch(self.builder, pointer, True)
+            emit_prefetch(self.builder, pointer, is_written, cache)
 
     def multiply_add(self, x, y, z):
         """x y + z, rounded once where the CPU can."""
@@ -218,11 +148,19 @@ class Row:
 
 
 class Operand:
-    """Where a tile finds a matrix: its first element, and its strides in elements."""
+    """Where a tile finds a matrix: its first element, and its strides in elements.
+
+    value  a tuple of (data, index of the first element, strides), or such values
+    """
 
     def __init__(self, builder, value):
-        self.data, at, *self.strides = cgutils.unpack_tuple(builder, value)
+        values = value if isinstance(value, list) else cgutils.unpack_tuple(builder, value)
+        self.data, at, *self.strides = values
         self.start = builder.gep(self.data, [at])
+
+    def row(self, builder, i):
+        """The start of a row."""
+        return builder.gep(self.start, [builder.mul(i, self.strides[0])])
 
     def rows(self, builder, count, least, present):
         """The starts of `count` rows, of which at least `least` are present; the last repeats."""
@@ -231,7 +169,7 @@ class Operand:
             if i >= least:
                 is_present = builder.icmp_signed("<", row, present)
                 row = builder.select(is_present, row, builder.sub(present, INDEX(1)))
-            yield _settled(builder, builder.gep(self.start, [builder.mul(row, self.strides[0])]))
+            yield _settled(builder, self.row(builder, row))
 
 
 def _settled(builder, pointer):
@@ -243,78 +181,140 @@ def _settled(builder, pointer):
     return builder.asm(kind, "", "=r,0", [pointer], False)
 
 
-def _emit_tile(builder, row, lefts, left_step, right, results, bias, depth, ends):
-    # `lefts` and `results` are the starts of the rows, `row` what their vectors have in common.
-    is_first, is_last, is_relu = ends
-    for start in results:
-        row.prefetch(start)
+def _emit_sums(builder, row, lefts, left_step, right, depth, at_step):
+    # `lefts` are the starts of the rows, `row` is what the vectors of the result have in common.
     sums = [[cgutils.alloca_once_value(builder, row.zero) for _ in range(row.count)] for _ in lefts]
     with cgutils.for_range(builder, depth) as loop:
         factors = row.load(builder.gep(right.start, [builder.mul(loop.index, right.strides[0])]))
         offset = builder.mul(loop.index, left_step)
+        at_step(loop.index)
         for start, row_sums in zip(lefts, sums):
             x = splat(builder, builder.load(builder.gep(start, [offset])), row.vector)
             for y, total in zip(factors, row_sums):
                 builder.store(row.multiply_add(x, y, builder.load(total)), total)
-
-    def add(row_sums, terms):
-        for total, term in zip(row_sums, terms):
-            added = Lanes(builder, builder.load(total)) + Lanes(builder, term)
-            builder.store(added.value, total)
-
-    with builder.if_then(builder.not_(is_first)):
-        for start, row_sums in zip(results, sums):
-            add(row_sums, row.load(start))
-    has_bias = builder.icmp_unsigned("!=", bias.data, ir.Constant(bias.data.type, None))
-    with builder.if_then(builder.and_(is_last, has_bias)):
-        terms = row.load(bias.start)
-        for row_sums in sums:
-            add(row_sums, terms)
-    with builder.if_then(builder.and_(is_last, is_relu)):
-        for total in (total for row_sums in sums for total in row_sums):
-            x = Lanes(builder, builder.load(total))
-            builder.store(x.like(0.0).where(x < 0.0, x).value, total)  # nan stays nan
-    # All loads come before all stores, so that a row that repeats is stored twice, not added twice.
-    for start, row_sums in zip(results, sums):
-        row.store(start, [builder.load(total) for total in row_sums])
+    return sums
 
 
-@intrinsic
-def tile(typingctx, left, right, result, bias, extent, ends):
+class Results:
+    """What becomes of the sums of a tile: the result, or a part of it, and bias and relu."""
+
+    def __init__(self, builder, result, bias, ends):
+        self.builder, self.result, self.bias, self.ends = builder, result, bias, ends
+
+    def begin(self, row, height, least, present):
+        self.starts = list(self.result.rows(self.builder, height, least, present))
+        for start in self.starts:
+            row.prefetch(start)
+
+    def at_step(self, i):
+        """Nothing is left to be asked for."""
+
+    def end(self, row, sums):
+        builder, (is_first, is_last, is_relu) = self.builder, self.ends
+
+        def add(row_sums, terms):
+            for total, term in zip(row_sums, terms):
+                added = Lanes(builder, builder.load(total)) + Lanes(builder, term)
+                builder.store(added.value, total)
+
+        with builder.if_then(builder.not_(is_first)):
+            for start, row_sums in zip(self.starts, sums):
+                add(row_sums, row.load(start))
+        none = ir.Constant(self.bias.data.type, None)
+        has_bias = builder.icmp_unsigned("!=", self.bias.data, none)
+        with builder.if_then(builder.and_(is_last, has_bias)):
+            terms = row.load(self.bias.start)
+            for row_sums in sums:
+                add(row_sums, terms)
+        with builder.if_then(builder.and_(is_last, is_relu)):
+            for total in (total for row_sums in sums for total in row_sums):
+                x = Lanes(builder, builder.load(total))
+                builder.store(x.like(0.0).where(x < 0.0, x).value, total)  # nan stays nan
+        # All loads come before all stores: a row that repeats is stored twice, not added twice.
+        for start, row_sums in zip(self.starts, sums):
+            row.store(start, [builder.load(total) for total in row_sums])
+
+
+class Moves:
+    """What becomes of the sums of a tile: gradients, by which parameters are moved at once."""
+
+    def __init__(self, builder, rule, targets, numbers):
+        self.builder, self.rule, self.targets, self.numbers = builder, rule, targets, numbers
+
+    def begin(self, row, height, least, present):
+        self.row, self.height, self.least, self.present = row, height, least, present
+
+    def at_step(self, i):
+        # A row of each array at a time: all at once, they hold up what the sums are made of. And
+        # not in the first cache, where rows of a power of two push each other out.
+        with self.builder.if_then(self.builder.icmp_signed("<", i, INDEX(self.height))):
+            for target in self.targets:
+                self.row.prefetch(target.row(self.builder, i), is_written=False, cache=2)
+
+    def end(self, row, sums):
+        builder = self.builder
+        for i, row_sums in enumerate(sums):
+            is_there = builder.icmp_signed("<", INDEX(i), self.present)
+            with builder.if_then(is_there) if i >= self.least else nullcontext():
+                starts = [target.row(builder, INDEX(i)) for target in self.targets]
+                vectors = zip(*[row.load(start) for start in starts])
+                moved = [
+                    moved_by(self.rule, gradient, blocks, self.numbers)
+                    for gradient, *blocks in (
+                        [Lanes(builder, x) for x in (builder.load(total), *of_arrays)]
+                        for total, of_arrays in zip(row_sums, vectors)
+                    )
+                ]
+                for start, blocks in zip(starts, zip(*moved)):
+                    row.store(start, [block.value for block in blocks])
+
+
+def _moves(context, builder, rule, dtype, result, given):
+    *slots, numbers = cgutils.unpack_tuple(builder, given)
+    data, *place = cgutils.unpack_tuple(builder, result)
+    fills = [
+        Lanes(builder, as_lanes(context, builder, number, types.float64, LanesType(dtype)))
+        for number in cgutils.unpack_tuple(builder, numbers)
+    ]
+    return Moves(builder, rule, [Operand(builder, [d, *place]) for d in (data, *slots)], fills)
+
+
+@intrinsic(prefer_literal=True)
+def tile(typingctx, rule, left, right, result, bias, extent, ends):
     """result = left right (+ bias if it is the last), added to what is there unless the first.
 
-    left    (flat array, index of the first element, stride of rows, stride of columns)
-    right   (flat array, index, stride of rows)
-    result  (flat array, index, stride of rows)
-    bias    (array, index): of one row, or empty
+    rule    "", or the name (a literal) of a rule of `update`: then the result is parameters that
+            are moved by it, by gradients of left right
+    left    (data, index of the first element, stride of rows, stride of columns)
+    right   (data, index, stride of rows)
+    result  (data, index, stride of rows)
+    bias    (data, index): of one row, or empty. Of a rule ((slots, numbers), index): the data of
+            each slot, which lies as the result does, and a tuple; the index means nothing
     extent  (rows, columns, depth): at most `tile_rows()` rows and `tile_vectors()` vectors of
             columns; any depth
     ends    (is_first, is_last, is_relu): booleans, which part of the inner dimension this is, and
-            whether what is negative in the end becomes 0
+            whether what is negative in the end becomes 0; of a rule, it is all of it
     """
-    kinds = left, right, result, bias
-    dtype = result[0].dtype
+    dtype, name = result[0].dtype, rule.literal_value
 
     def codegen(context, builder, signature, args):
-        left, right, result, bias = (Operand(builder, value) for value in args[:4])
-        rows, columns, depth = cgutils.unpack_tuple(builder, args[4])
-        ends = cgutils.unpack_tuple(builder, args[5])
+        left, right = (Operand(builder, value) for value in args[1:3])
+        rows, columns, depth = cgutils.unpack_tuple(builder, args[5])
+        if name:
+            given, _ = cgutils.unpack_tuple(builder, args[4])
+            finish = _moves(context, builder, name, dtype, args[3], given)
+        else:
+            operands = [Operand(builder, value) for value in args[3:5]]
+            finish = Results(builder, *operands, cgutils.unpack_tuple(builder, args[6]))
         done = builder.append_basic_block("tile.done")
 
         def choice(height, least, vectors, is_whole, condition):
             with builder.if_then(condition):
                 row = Row(builder, dtype, vectors, None if is_whole else columns)
-                _emit_tile(
-                    builder,
-                    row,
-                    list(left.rows(builder, height, least, rows)),
-                    left.strides[1],
-                    right,
-                    list(result.rows(builder, height, least, rows)),
-                    bias,
-                    depth,
-                    ends,
-                )
+                lefts = list(left.rows(builder, height, least, rows))
+                finish.begin(row, height, least, rows)
+                factors = lefts, left.strides[1], right, depth
+                finish.end(row, _emit_sums(builder, row, *factors, finish.at_step))
                 builder.branch(done)
 
         lanes = VECTOR_BYTES * 8 // dtype.bitwidth
@@ -330,7 +330,7 @@ def tile(typingctx, left, right, result, bias, extent, ends):
         builder.position_at_end(done)
         return context.get_dummy_value()
 
-    return types.void(*kinds, extent, ends), codegen
+    return types.void(rule, left, right, result, bias, extent, ends), codegen
 
 
 # ------------------------------------------------------------------------------------- rows
@@ -393,7 +393,7 @@ def add_rows(typingctx, count, factors, right, result, columns, is_first):
 
         # Vectors that straddle two cache lines take up to a third longer to read.
         lanes = INDEX(whole.vector.count)
-        past = _emit_past_line(builder, starts[0], dtype)
+        past = emit_past_line(builder, starts[0], dtype)
         is_long = builder.icmp_signed(">", columns, INDEX(LINES * whole.vector.count))
         first = builder.select(is_long, builder.srem(builder.sub(lanes, past), lanes), INDEX(0))
         _emit_each_vector(builder, dtype, columns, add, first)

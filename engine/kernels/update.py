@@ -65,37 +65,47 @@ def rule(*slots):
 # ------------------------------------------------------------------------------- the kernels
 
 
+def moved_by(name, gradient, blocks, numbers, scale=1.0):
+    """The target and the slots, `blocks`, after the rule of that name; all are lanes."""
+    (target, *slots), (decay, limit, *rest) = blocks, numbers
+    if scale is not None:
+        gradient = (gradient * scale).rounded()
+        gradient = minimum(limit, maximum(-limit, gradient))
+        target = (target * decay).rounded()
+    rule = RULES[name]
+    return rule.formula(target, gradient, *slots, *rest[: rule.numbers])
+
+
 @intrinsic(prefer_literal=True)
 def move_block(typingctx, name, arrays, source, at, count, scale, numbers):
     """One vector of each array, from `at` on, as the rule (its name is a literal) has it.
 
     arrays  the target and the slots; `source` is the vector of the gradient
     """
+    is_bare = isinstance(scale, types.NoneType)
 
     def codegen(context, builder, signature, args):
         lanes_type = LanesType(arrays.dtype.dtype)
-        rule = RULES[name.literal_value]
 
         def fill(value):
             return Lanes(builder, as_lanes(context, builder, value, types.float64, lanes_type))
 
         operands = cgutils.unpack_tuple(builder, args[1])
         nothing = context.get_constant(types.float64, 0.0)
-        target, *slots = (
+        blocks = [
             Lanes(builder, emit_load(context, builder, arrays.dtype, array, *args[3:5], nothing))
             for array in operands
-        )
-        decay, limit, *rest = (fill(v) for v in cgutils.unpack_tuple(builder, args[6]))
-        gradient = (Lanes(builder, args[2]) * fill(args[5])).rounded()
-        gradient = minimum(limit, maximum(-limit, gradient))
-        target = (target * decay).rounded()
-        results = rule.formula(target, gradient, *slots, *rest[: rule.numbers])
+        ]
+        numbers = [fill(value) for value in cgutils.unpack_tuple(builder, args[6])]
+        factor = None if is_bare else fill(args[5])
+        results = moved_by(name.literal_value, Lanes(builder, args[2]), blocks, numbers, factor)
         for array, result in zip(operands, results):
             emit_store(context, builder, arrays.dtype, array, *args[3:5], result.value)
         return context.get_dummy_value()
 
     integers = types.int64, types.int64
-    return types.void(name, arrays, source, *integers, types.float64, numbers), codegen
+    kind = types.none if is_bare else types.float64
+    return types.void(name, arrays, source, *integers, kind, numbers), codegen
 
 
 @inner

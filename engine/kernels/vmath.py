@@ -382,15 +382,19 @@ def load(typingctx, array, at, count, fill):
     return LanesType(array.dtype)(array, types.int64, types.int64, types.float64), codegen
 
 
-def emit_prefetch(builder, pointer, is_written):
-    """Ask for the cache line at the pointer, to be read before long or to be written."""
+def emit_prefetch(builder, pointer, is_written, cache=1):
+    """Ask for the cache line at the pointer, to be read before long or to be written.
+
+    cache  the one that is nearest to it of those that get it: 1, or 2
+    """
     number = ir.IntType(32)
     function = cgutils.get_or_insert_function(
         builder.module,
         ir.FunctionType(ir.VoidType(), [pointer.type, number, number, number]),
         "llvm.prefetch.p0",
     )
-    builder.call(function, [pointer, number(int(is_written)), number(3), number(1)])
+    locality = number(4 - cache)  # as LLVM counts
+    builder.call(function, [pointer, number(int(is_written)), locality, number(1)])
 
 
 @intrinsic
