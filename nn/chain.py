@@ -16,7 +16,7 @@ from engine.kernels import chain as kernels
 
 from . import activations, losses
 from .labels import integer_labels
-from .layers import Activation, Dense, Identity, ReLU, Sigmoid, Softmax
+from .layers import Activation, Dense, Flatten, Identity, ReLU, Sigmoid, Softmax
 from .losses.base import targets_of
 from .losses.crossentropy import binary_targets
 
@@ -67,7 +67,11 @@ class Chain:
         if x.shape[1:] != model.input_shape or graph.is_watched(self._nodes):
             return None
         for layer in self._front:
-            x = layer(x)
+            is_plain = type(layer) is Flatten and type(x) is np.ndarray
+            if is_plain and layer._forward_hooks is None:
+                x = x.reshape(len(x), -1)  # what a call makes of it, in half the time
+            else:
+                x = layer(x)
         x = x.data if type(x) is Tensor else x
         if x.dtype is not self._dtype or x.ndim != 2:
             return None
@@ -107,7 +111,10 @@ class Chain:
             return False
 
     def _look(self):
-        return [value for layer in self._layers for value in LOOK(layer)]
+        seen = []
+        for layer in self._layers:
+            seen += LOOK(layer)
+        return seen
 
     def _find_out(self, model):
         """Whether the model is a chain; then what a step needs is kept."""

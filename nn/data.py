@@ -296,7 +296,7 @@ def _finite(what, name, values):
         raise ValueError(f"{what}: expected {name} in equal rows, got a ragged list ({error})")
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{what}: expected {name} to hold numbers, got {array.dtype}")
-    if array.ndim and not is_mapped(array):
+    if array.ndim and array.dtype.kind == "f" and not is_mapped(array):
         rows = max(1, LOOKED_AT * len(array) // max(1, array.size))
         for start in range(0, len(array), rows):
             bad = first_not_finite(array[start : start + rows])
@@ -308,6 +308,6 @@ def _finite(what, name, values):
 
 def first_not_finite(part):
     """The index of the first row that holds nan or inf; None where all is finite."""
-    if part.dtype.kind != "f" or np.isfinite(part).all():
-        return None
+    if part.dtype.kind != "f" or np.count_nonzero(np.isfinite(part)) == part.size:
+        return None  # for few numbers, to count takes half the time of `all`
     return int(np.argwhere(~np.isfinite(part))[0][0])
