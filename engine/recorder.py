@@ -22,6 +22,8 @@ from itertools import count
 
 import numpy as np
 
+from .kernels.memory import with_kept
+from .kernels.vmath import LARGE
 from .tensor import FLOAT32, FLOAT64, Tensor, to_array, wrap
 
 
@@ -96,6 +98,8 @@ def op(*formulas, forward=None, origin=False, promote=True, sequence=False, toge
         row = (_SequenceRow if sequence else _Row)(function, formulas, together)
         scope = {**_RUNTIME, "forward": forward or function, "together": together}
         scope |= row.formula_scope()
+        if _gives_floats(forward):
+            scope["large"] = with_kept(forward)
         if row.live:
             _execute(row.step_source(), f"<backward of {row.name}>", scope)
             scope["step"].row = row
@@ -109,6 +113,10 @@ def op(*formulas, forward=None, origin=False, promote=True, sequence=False, toge
     return define
 
 
+def _gives_floats(forward):
+    return isinstance(forward, np.ufunc) and not {"f->f", "ff->f"}.isdisjoint(forward.types)
+
+
 def _execute(source, title, scope):
     exec(compile(source, title, "exec"), scope)
 
@@ -117,7 +125,7 @@ _FUNCTION = """
 def {name}{signature}:
     {unwrap}
     try:
-        out = forward({call})
+        out = {called}({call})
     except (TypeError, ValueError, IndexError) as error:
         raise explain(error, {name!r}, {given}) from None
     if type(out) is not ndarray:
@@ -131,6 +139,9 @@ def {name}{signature}:
     {record}
     return result
 """
+
+# Of a NumPy function, for whose results memory would be mapped and cleared anew
+_LARGE = "(large if type({0}_data) is ndarray and {0}_data.nbytes >= LARGE else forward)"
 
 _PROMOTE = """if out.dtype is not FLOAT32 and promotes({name!r}, out, {arrays}):
         return {name}({promoted}, {settings})"""
@@ -214,6 +225,7 @@ class _Row:
             name=self.name,
             signature=_plain_signature(self.signature, scope),
             unwrap="\n    ".join(self._unwrap(name) for name in self.arguments) or "pass",
+            called=_LARGE.format(self.arguments[0]) if "large" in scope else "forward",
             call=", ".join([f"{name}_data" for name in self.arguments] + self.settings),
             given="{" + ", ".join(f"{name!r}: {name}" for name in names) + "}",
             promote=promotion if self.live and promote else "",
@@ -401,6 +413,7 @@ def _described(value):
 
 _LOCALS = {
     "forward",
+    "large",
     "needed",
     "node",
     "out",
@@ -412,6 +425,7 @@ _LOCALS = {
 }
 _RUNTIME = {
     "FLOAT32": FLOAT32,
+    "LARGE": LARGE,
     "Node": Node,
     "Tensor": Tensor,
     "asarray": np.asarray,

@@ -38,6 +38,49 @@ def test_the_next_result_gets_the_memory_of_the_last(dtype):
     np.testing.assert_allclose(out, np.tanh(x), rtol=1e-6)
 
 
+FIRST = np.linspace(-3, 3, vmath.LARGE // 4, dtype="float32").reshape(-1, 64)  # just large
+
+
+@pytest.mark.parametrize(
+    "function, numpy, others",
+    [
+        (engine.add, np.add, (FIRST[::-1].copy(),)),
+        (engine.subtract, np.subtract, (2.5,)),
+        (engine.multiply, np.multiply, (3,)),
+        (engine.negative, np.negative, ()),
+        (engine.abs, np.abs, ()),
+    ],
+)
+def test_results_of_numpy_get_kept_memory_too(function, numpy, others):
+    expected = numpy(FIRST, *others)
+    out = function(FIRST, *others)
+    first = address(out)
+    assert first % 64 == 0 and out.dtype == np.float32
+    del out
+    out = function(engine.Tensor(FIRST, requires_grad=True), *others)
+    assert address(out.data) == first
+    np.testing.assert_array_equal(out.data, expected)
+
+
+@pytest.mark.parametrize(
+    "first, other",
+    [
+        (FIRST, np.arange(64, dtype="float32")),
+        (FIRST, FIRST.astype("float64")),
+        (FIRST.T, 1.0),
+        (np.ones((vmath.LARGE // 8, 2), int), 1),
+        (1.0, FIRST),
+    ],
+    ids=["broadcast", "wider", "turned", "integers", "number first"],
+)
+def test_what_is_not_alike_is_numpy_s(first, other):
+    out = engine.add(first, other)
+    expected = np.add(first, other)
+    assert out.dtype == expected.dtype and out.strides == expected.strides
+    np.testing.assert_array_equal(out, expected)
+    assert not memory._kept
+
+
 def test_memory_that_a_view_still_shows_is_not_used_again():
     x = np.ones((1000, 600), "float32")
     view = elementwise.relu(x)[10:20, ::2].T

@@ -457,15 +457,22 @@ def small_product(a, b, out):
     return True
 
 
-@kernel("void(T[:, ::1], T[:, ::1], int64)")
-def turned(x, out, threads):
-    """out (n, m) = the transpose of x (m, n)."""
+@kernel("void(T[:, ::1], T[:, ::1], T[:, ::1], T[:, ::1], T[::1], int64)")
+def turned_product(a, b, room, out, scratch, threads):
+    """out (m, n) = a (m, k) times the transpose of b (n, k), by way of its own transpose.
+
+    room  for that, (n, m)
+    """
+    operands = b, a, scratch[:0], room, B_TRANSPOSED
+    n = len(b)
     if threads == 1:
-        turn(x, out, 0, x.shape[0])
+        block(operands, scratch, ZERO, n, ZERO, len(a))
+        turn(room, out, ZERO, n)
     else:
         for t in prange(threads):
-            top, bottom = cut(x.shape[0], lanes(data(x)), t, threads)
-            turn(x, out, top, bottom)
+            top, bottom = cut(n, lanes(data(b)), t, threads)
+            block(operands, share_of(scratch, t, threads), top, bottom, ZERO, len(a))
+            turn(room, out, top, bottom)
 
 
 @inner
@@ -540,12 +547,12 @@ def matmul(a, b, out=None, bias=None, relu=False):
         if are_dots and are_better_dots.py_func(m, n, k, a.itemsize, are_tiles_wide()):
             _run(row_products, is_large, a, b, out)
             return out
-    if form == B_TRANSPOSED and DOTS < m <= min(n // 2, TURN) and bias is None and is_large:
-        launch(turned, matmul(b, a.T), out)
-        return out
     scratch = nothing = _NOTHING[a.dtype.char]
     if form & B_TRANSPOSED or m >= PACK_CLASHING:
         scratch = _room(n, get_num_threads() if is_large else 1, a.dtype)
+    if form == B_TRANSPOSED and DOTS < m <= min(n // 2, TURN) and bias is None and is_large:
+        launch(turned_product, a, b, np.empty((n, m), a.dtype), out, scratch)
+        return out
     bias = nothing if bias is None else plain(bias)
     _run(product, is_large, a, b, bias, out, scratch, form)
     return out

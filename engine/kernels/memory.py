@@ -67,6 +67,26 @@ def empty_like(x):
     return np.asarray(Block(_memory(size), x.shape, x.dtype))
 
 
+def with_kept(ufunc):
+    """The NumPy function, for a first operand that is large: its result is `empty_like` that.
+
+    Where there are other operands than numbers and arrays of its shape and dtype, it is NumPy's.
+    """
+
+    def into_kept(first, *others):
+        alike = [
+            x.shape == first.shape and x.dtype is first.dtype
+            if type(x) is np.ndarray
+            else type(x) in (int, float)
+            for x in others
+        ]
+        if first.dtype.char in "fd" and first.flags.c_contiguous and all(alike):
+            return ufunc(first, *others, out=empty_like(first))
+        return ufunc(first, *others)
+
+    return into_kept
+
+
 def _memory(size):
     unfit = []
     while True:
