@@ -84,7 +84,7 @@ class Chain:
             integer_labels(self._name, y, plan.logits.shape)  # which says what is wrong with them
         optimizer.moved()
         outputs = self._last(Tensor(plan.logits)) if model._metrics else None
-        return engine.mean(plan.losses), outputs
+        return plan.loss(), outputs
 
     def _labels_of(self, y, count):
         """The labels as integers, or as targets, as the kernel takes them; the other is None."""

@@ -297,13 +297,20 @@ def _finite(what, name, values):
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{what}: expected {name} to hold numbers, got {array.dtype}")
     if array.ndim and array.dtype.kind == "f" and not is_mapped(array):
-        rows = max(1, LOOKED_AT * len(array) // max(1, array.size))
-        for start in range(0, len(array), rows):
-            bad = first_not_finite(array[start : start + rows])
-            if bad is not None:
-                row = start + bad
-                raise ValueError(f"{what}: {name} holds nan or inf, first in example {row}")
+        search = first_not_finite if array.size <= LOOKED_AT else _in_many_rows
+        bad = search(array)
+        if bad is not None:
+            raise ValueError(f"{what}: {name} holds nan or inf, first in example {bad}")
     return array
+
+
+def _in_many_rows(array):
+    rows = max(1, LOOKED_AT * len(array) // array.size)
+    for start in range(0, len(array), rows):
+        bad = first_not_finite(array[start : start + rows])
+        if bad is not None:
+            return start + bad
+    return None
 
 
 def first_not_finite(part):

@@ -128,6 +128,15 @@ def test_every_loss_and_its_metrics(rng, loss):
     assert_same_bits(model, other)
 
 
+def test_the_mean_of_so_many_losses_that_threads_share_them_out(rng):
+    sizes, loss = (3, 700), "binary_crossentropy"
+    x, y = data_of(rng, 200, sizes, loss)
+    model, other = chained(model_of(sizes, loss=loss), x, y), common_way(model_of(sizes, loss=loss))
+    other.train_on_batch(x, y)
+    for _ in range(2):
+        assert model.train_on_batch(x, y) == other.train_on_batch(x, y)
+
+
 def textbook_step(weights, x, y, rate):
     """One step of SGD for relu layers and a softmax, in NumPy; changes the weights."""
     inputs = [x]

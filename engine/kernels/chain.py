@@ -15,6 +15,7 @@ thing each, so that the bits are the same.
 import numpy as np
 from numba import prange
 
+from . import reduce
 from ._jit import get_num_threads, inner, kernel, launch, plain
 from .bundle import GROUP, SLOTS, array_at
 from .columns import sum_columns
@@ -62,7 +63,8 @@ ADDRESS, RATES, FIRST, SECOND = range(4)
 # Of the plan: which rule and loss, and the addresses of what is used again in each step.
 RULE, LOSS, SLOPES = 0, 1, 2  # of SLOPES there are two, and of PORTIONS: for layers in turn
 LOSS_VALUES, SEEDS, GRADIENTS, TURNED, SUMS, PORTIONS = range(4, 10)
-PLAN = PORTIONS + 2
+MEAN = PORTIONS + 2
+PLAN = MEAN + 1
 
 # A stage is worth threads from so many multiply-adds of a product on, or elements of a kernel,
 # however few the examples are, or logits.
@@ -390,6 +392,10 @@ def chain_step(scratch, layers, plan, x, labels, targets, rates, threads):
         else:
             for t in prange(threads):
                 do_stage(stage, operands, t, threads)
+    size = m * layers[count - 1, OUTPUTS] if plan[LOSS] == 2 else m
+    losses = array_at(scratch, plan[LOSS_VALUES], (size,))
+    mean = array_at(scratch, plan[MEAN], (1,))
+    reduce.do_parts("sum", losses, mean, size, 1, size, float(size), 0, 1)
     return -1
 
 
@@ -433,8 +439,7 @@ class Plan:
         targets  (m, outputs) of the dtype of the plan
         rates    as in `update.move`
 
-        After it `logits` (m, outputs) and `losses`, (m,) or for "binary" (m, outputs), are those of
-        the batch; the next step overwrites them.
+        After it `logits` (m, outputs) are those of the batch; the next step overwrites them.
         """
         count, threads = len(x), get_num_threads()
         if count > self._room or threads > self._threads:
@@ -445,6 +450,13 @@ class Plan:
         targets = self._no_targets if targets is None else plain(targets)
         arrays = plain(x), labels, targets, rates
         return launch(chain_step, self._scratch, self._table, self._plan, *arrays)
+
+    def loss(self):
+        """The mean of the losses of the last batch, an array without axes."""
+        n = self._losses.size
+        if n <= reduce.PARALLEL:
+            return self._mean.copy()
+        return reduce.total(self._losses, reduce.plan_of((n,), (0,)), (), n)
 
     def _make_room(self, count, threads):
         inputs, outputs = zip(*self._sizes)
@@ -457,11 +469,12 @@ class Plan:
         turned, losses = max(inputs) * min(count, TURN), count * units
         portions = max(-(-i // PORTION) * o for i, o in self._sizes)
         sizes = [*slopes, losses, losses, gradients, turned, max(outputs)]
-        sizes += portions, portions
+        sizes += portions, portions, 1
         self._outs = [aligned((count * size,), self.dtype) for size in outputs]
         self._scratch = aligned((threads * DEPTH * packed,), self.dtype)
         self._kept = [aligned((size,), self.dtype) for size in sizes]  # as the plan names them
         self._values, self._seeds = self._kept[LOSS_VALUES - SLOPES :][:2]
+        self._mean = self._kept[MEAN - SLOPES].reshape(())
         self._table[:, OUT] = [out.ctypes.data for out in self._outs]
         self._plan[SLOPES:] = [array.ctypes.data for array in self._kept]
         self._room, self._threads, self._count = count, threads, 0
@@ -471,5 +484,5 @@ class Plan:
         size = count * units if self._is_binary else count
         self._seeds[:size] = np.ones(1, self.dtype) / size
         self.logits = self._outs[-1][: count * units].reshape(count, units)
-        self.losses = self._values[:size].reshape(self.logits.shape if self._is_binary else count)
+        self._losses = self._values[:size]
         self._count = count
