@@ -38,6 +38,9 @@ def parser():
     result.add_argument("--dtypes", nargs="+", default=["float32", "float64"])
     result.add_argument("--cases", help="only cases whose name has this in it")
     result.add_argument("--turns", type=int, default=6, help="of each (default: %(default)s)")
+    result.add_argument(
+        "--avx2", action="store_true", help="ours and OpenBLAS's kernels for a CPU without AVX-512"
+    )
     result.add_argument("--json", metavar="FILE", help="write what was measured")
     result.add_argument("--chart", metavar="FILE", help="draw it (PNG or SVG; needs matplotlib)")
     result.add_argument(
@@ -48,11 +51,14 @@ def parser():
 
 
 def main():
+    arguments = parser()
+    options = arguments.parse_args()
     # These make OpenBLAS use another kernel than its best. It reads them when NumPy is imported.
     for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
         os.environ.pop(name, None)
-    arguments = parser()
-    options = arguments.parse_args()
+    if options.avx2:
+        os.environ |= {"OPENBLAS_CORETYPE": "Haswell", "NUMBA_CPU_NAME": "haswell"}
+        os.environ["NUMBA_CPU_FEATURES"] = ""  # those of the name
     unknown = [part for part in options.parts if part not in PARTS]
     if unknown:
         arguments.error(f"no part {', '.join(unknown)}: there are {', '.join(PARTS)}")
