@@ -22,8 +22,7 @@ from itertools import count
 
 import numpy as np
 
-from .kernels.memory import with_kept
-from .kernels.vmath import LARGE
+from .kernels.memory import MUCH, with_kept
 from .tensor import FLOAT32, FLOAT64, Tensor, to_array, wrap
 
 
@@ -141,7 +140,7 @@ def {name}{signature}:
 """
 
 # Of a NumPy function, for whose results memory would be mapped and cleared anew
-_LARGE = "(large if type({0}_data) is ndarray and {0}_data.nbytes >= LARGE else forward)"
+_LARGE = "(large if type({0}_data) is ndarray and {0}_data.nbytes >= MUCH else forward)"
 
 _PROMOTE = """if out.dtype is not FLOAT32 and promotes({name!r}, out, {arrays}):
         return {name}({promoted}, {settings})"""
@@ -425,7 +424,7 @@ _LOCALS = {
 }
 _RUNTIME = {
     "FLOAT32": FLOAT32,
-    "LARGE": LARGE,
+    "MUCH": MUCH,
     "Node": Node,
     "Tensor": Tensor,
     "asarray": np.asarray,

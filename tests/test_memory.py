@@ -45,6 +45,8 @@ FIRST = np.linspace(-3, 3, vmath.LARGE // 4, dtype="float32").reshape(-1, 64)  #
     "function, numpy, others",
     [
         (engine.add, np.add, (FIRST[::-1].copy(),)),
+        (engine.subtract, np.subtract, (FIRST[::-1] * 0.7,)),
+        (engine.multiply, np.multiply, (FIRST[::-1] * 0.7,)),
         (engine.subtract, np.subtract, (2.5,)),
         (engine.multiply, np.multiply, (3,)),
         (engine.negative, np.negative, ()),
@@ -62,6 +64,17 @@ def test_results_of_numpy_get_kept_memory_too(function, numpy, others):
     np.testing.assert_array_equal(out.data, expected)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", [(1 << 16) - 1, 1 << 16, (1 << 16) + 5])
+@pytest.mark.parametrize("name", ["add", "subtract", "multiply"])
+def test_arithmetic_of_two_large_arrays_has_the_bits_of_numpy(rng, name, size, dtype):
+    x, y = rng.normal(size=(2, size)).astype(dtype)
+    x[:4], y[:4] = [np.inf, -np.inf, np.nan, -0.0], [np.inf, 1, 2, 0.0]
+    with np.errstate(invalid="ignore"):
+        expected = getattr(np, name)(x, y)
+        np.testing.assert_array_equal(getattr(engine, name)(x, y), expected)
+
+
 @pytest.mark.parametrize(
     "first, other",
     [
@@ -69,9 +82,10 @@ def test_results_of_numpy_get_kept_memory_too(function, numpy, others):
         (FIRST, FIRST.astype("float64")),
         (FIRST.T, 1.0),
         (np.ones((vmath.LARGE // 8, 2), int), 1),
+        (FIRST.astype(">f4"), FIRST.astype(">f4")),
         (1.0, FIRST),
     ],
-    ids=["broadcast", "wider", "turned", "integers", "number first"],
+    ids=["broadcast", "wider", "turned", "integers", "other bytes first", "number first"],
 )
 def test_what_is_not_alike_is_numpy_s(first, other):
     out = engine.add(first, other)

@@ -15,7 +15,7 @@ from numba import prange
 
 from . import exponentials, normal, vmath
 from ._jit import inner, kernel, launch, plain
-from .memory import empty_like
+from .memory import OF_TWO, empty_like
 from .strips import WIDE
 from .vmath import (
     FORMULAS,
@@ -147,6 +147,27 @@ def each_block(name, inputs, number, out, low, high):
         store(out, at, high - at, compute(name, load_each(1, inputs, at, high - at), number))
     if streamed:
         settle()
+
+
+# ------------------------------------------------------------- arithmetic of two large arrays
+
+
+@lines_of_two
+def plus(x, y):
+    return x + y
+
+
+@lines_of_two
+def minus(x, y):
+    return x - y
+
+
+@lines_of_two
+def times(x, y):
+    return x * y
+
+
+OF_TWO.update({np.add: plus, np.subtract: minus, np.multiply: times})
 
 
 # --------------------------------------------------------------------------------- functions

@@ -14,7 +14,10 @@ import numpy as np
 from .vmath import LARGE, VECTOR_BYTES
 
 KEPT = 256 << 20  # bytes that are kept at most
+MUCH = 1 << 18  # bytes of an operand, from which on `with_kept` gains more than its call costs
 SPARE = 8  # a block may be larger than what is asked for by one part in so many
+
+OF_TWO = {}  # NumPy functions, and what takes their place for two such arrays, in less time
 
 _kept = []  # the memory of arrays that are gone, as arrays of bytes
 
@@ -68,23 +71,26 @@ def empty_like(x):
 
 
 def with_kept(ufunc):
-    """The NumPy function, for a first operand that is large: its result is `empty_like` that.
+    """The NumPy function, for a first operand of MUCH bytes: its result is `empty_like` that.
 
     Where there are other operands than numbers and arrays of its shape and dtype, it is NumPy's.
     """
 
     def into_kept(first, *others):
-        alike = [
-            x.shape == first.shape and x.dtype is first.dtype
-            if type(x) is np.ndarray
-            else type(x) in (int, float)
-            for x in others
-        ]
-        if first.dtype.char in "fd" and first.flags.c_contiguous and all(alike):
-            return ufunc(first, *others, out=empty_like(first))
-        return ufunc(first, *others)
+        is_plain = first.dtype.char in "fd" and first.dtype.isnative and first.flags.c_contiguous
+        if not is_plain or not all(_is_alike(x, first) for x in others):
+            return ufunc(first, *others)
+        if ufunc in OF_TWO and type(others[0]) is np.ndarray:
+            return OF_TWO[ufunc](first, *others)
+        return ufunc(first, *others, out=empty_like(first))
 
     return into_kept
+
+
+def _is_alike(x, first):
+    if type(x) is np.ndarray:
+        return x.shape == first.shape and x.dtype is first.dtype
+    return type(x) in (int, float)
 
 
 def _memory(size):
