@@ -14,7 +14,7 @@ import numpy as np
 from .vmath import LARGE, VECTOR_BYTES
 
 KEPT = 256 << 20  # bytes that are kept at most
-MUCH = 1 << 18  # bytes of an operand, from which on `with_kept` gains more than its call costs
+MUCH = 1 << 20  # bytes of an operand, from which on `with_kept` gains more than its call costs
 SPARE = 8  # a block may be larger than what is asked for by one part in so many
 
 OF_TWO = {}  # NumPy functions, and what takes their place for two such arrays, in less time
