@@ -214,6 +214,7 @@ def narrow(matrices, left_room, sizes, rows, columns):
 def strips(rule, matrices, scratch, room, most, k, rows, columns):
     """The same of pointers: `matrices` are those and their strides, in the order of `operands`.
 
+    rule     as of a `tile`, which gets the third of `matrices` as it is
     scratch  where the right matrix is packed; null if it is not to be
     room     where the left one is, of LEFT_ROOM elements
     most     of the columns, which are packed together

@@ -66,7 +66,10 @@ def rule(*slots):
 
 
 def moved_by(name, gradient, blocks, numbers, scale=1.0):
-    """The target and the slots, `blocks`, after the rule of that name; all are lanes."""
+    """The target and the slots, `blocks`, after the rule of that name; all are lanes.
+
+    scale  by what the gradient is multiplied first; None: and it is not clipped, nothing decays
+    """
     (target, *slots), (decay, limit, *rest) = blocks, numbers
     if scale is not None:
         gradient = (gradient * scale).rounded()
@@ -81,6 +84,7 @@ def move_block(typingctx, name, arrays, source, at, count, scale, numbers):
     """One vector of each array, from `at` on, as the rule (its name is a literal) has it.
 
     arrays  the target and the slots; `source` is the vector of the gradient
+    scale   a number, or None: see `moved_by`
     """
     is_bare = isinstance(scale, types.NoneType)
 
