@@ -139,6 +139,39 @@ def test_a_cache_is_used_again_but_never_after_an_edit_of_any_source(small_packa
     assert run(SCALE, cwd=place) == ["3", "0"]
 
 
+LINK = """
+import pickle
+from pathlib import Path
+import numba
+from llvmlite import binding as llvm
+from engine.kernels.scale import scale
+from engine.kernels._jit import arguments_of, close
+
+close(scale)
+for kept in Path(scale._cache.cache_path).glob("scale.scale-*.nbc"):
+    (_, kind, (_, linked)), *_ = pickle.loads(kept.read_bytes())
+    functions = llvm.parse_bitcode(linked).functions
+    blocks = [block for function in functions for block in function.blocks]
+    lines = {str(line).strip() for block in blocks for line in block.instructions}
+    print(kind, *lines)
+try:
+    numba.njit(lambda x, out: scale(x, out, 1)).compile(
+        arguments_of("void(T[::1], T[::1])", "float32")
+    )
+except TypeError as error:
+    print(error)
+"""
+
+
+def test_a_kept_kernel_is_machine_code_alone(small_package):
+    place = small_package.parent.parent
+    assert run(SCALE, cwd=place) == ["2", "0"]  # float32; LINK compiles float64
+    *kept, said = " ".join(run(LINK, cwd=place)).split(" scale.scale-")
+    assert kept == ["object unreachable object unreachable"]
+    # What has no code to be linked says so, rather than be linked as a function that does nothing.
+    assert said.endswith(": a kernel is called from Python only")
+
+
 def build_small(package, *options):
     shutil.copy(ROOT / "engine" / "kernels" / "build.py", package)
     command = [sys.executable, "-W", "error", "-m", "engine.kernels.build", *options]

@@ -14,11 +14,14 @@ import hashlib
 import os
 import re
 import threading
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
 
 import numba
 import numpy as np
+from llvmlite import binding as llvm
+from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.sigutils import normalize_signature
@@ -40,6 +43,39 @@ def _njit(function, **options):
     return numba.njit(nogil=True, fastmath=FASTMATH, error_model="numpy", **options)(function)
 
 
+class _MachineCode(CompileResultCacheImpl):
+    """What is kept of a kernel: not its LLVM code, for other functions to link it into them.
+
+    Numba keeps that beside the machine code. It is twice as large, and read whenever a kernel is.
+    """
+
+    def reduce(self, compiled):
+        (name, kind, (code, _)), *rest = super().reduce(compiled)
+        # Numba asks it which functions there are.
+        functions = (
+            f'define void @"{function.name}"() {{ unreachable }}'
+            for function in compiled.library.get_defined_functions()
+        )
+        names = llvm.parse_assembly("\n".join(functions)).as_bitcode()
+        return (name, kind, (code, names)), *rest
+
+    def rebuild(self, target_context, kept):
+        compiled = super().rebuild(target_context, kept)
+        compiled.library._get_module_for_linking = self._refuse
+        return compiled
+
+    def _refuse(self):
+        raise TypeError(f"{self.filename_base}: a kernel is called from Python only")
+
+
+class _Cache(FunctionCache):
+    _impl_class = _MachineCode
+
+    def __init__(self, function):
+        super().__init__(function)
+        self._cache_file._source_stamp = f"{self._cache_file._source_stamp} {STAMP}"
+
+
 def kernel(prototype, parallel=True):
     """Declare a kernel that Python calls. Its last parameter is the number of threads to use.
 
@@ -49,14 +85,11 @@ def kernel(prototype, parallel=True):
     """
 
     def declare(function):
-        try:
-            dispatcher = _njit(function, parallel=parallel, cache=True)
-        except RuntimeError:  # no place to keep a cache: importing must still work
-            dispatcher = _njit(function, parallel=parallel)
-        else:
-            cache_file = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
-            if cache_file is not None:  # None under NUMBA_DISABLE_JIT
-                cache_file._source_stamp = f"{cache_file._source_stamp} {STAMP}"
+        dispatcher = _njit(function, parallel=parallel)
+        if not numba.config.DISABLE_JIT:
+            # Without a place to keep a cache, importing must still work.
+            with suppress(RuntimeError):
+                dispatcher._cache = _Cache(function)
         KERNELS.append((dispatcher, prototype))
         return dispatcher
 

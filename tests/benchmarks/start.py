@@ -3,6 +3,8 @@
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryFile
+from zipfile import ZIP_DEFLATED, ZipFile
 
 from engine import kernels
 
@@ -43,6 +45,22 @@ def run(options, table):
     folder = Path(kernels.__file__).parent / "__pycache__"
     size = sum(path.stat().st_size for path in folder.glob("*.nb?"))
     table.add(Row("start", "size of the built kernels", size / 1e6, unit="MB"))
+    table.add(Row("start", "packages, zipped as a wheel is", zipped() / 1e6, unit="MB"))
+
+
+def zipped():
+    """Bytes of a wheel's parts of both packages, with the kernels for this CPU.
+
+    Building a real one compiles all kernels anew.
+    """
+    root = Path(kernels.__file__).parents[2]
+    with TemporaryFile() as file:
+        with ZipFile(file, "w", ZIP_DEFLATED) as archive:
+            for package in "engine", "nn":
+                for path in (root / package).rglob("*"):
+                    if path.is_file() and path.suffix != ".pyc":
+                        archive.write(path, path.relative_to(root))
+        return file.tell()
 
 
 def output_of(program):
