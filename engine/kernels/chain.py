@@ -42,7 +42,7 @@ from .gemm import (
     portion_of_row,
     share_of,
     strips,
-    turn,
+    turned_block,
 )
 from .memory import aligned
 from .pointers import data, pointer_at, stack_room
@@ -206,18 +206,15 @@ def input_slope(g, weights, slope, turned, scratch, top, bottom):
     Each way is the one that `gemm.matmul` takes for the same product.
     """
     m, outputs = g.shape
-    nothing = scratch[:0]
     if m == 1 and outputs >= LONG:
         dots(weights, g.reshape(-1), slope.reshape(-1), top, bottom)
     elif are_better_dots(m, len(weights), outputs, bytes_of(scratch, 1), tile_vectors() > 1):
         dot_block(g, weights, slope, 0, m, top, bottom)
     elif m <= min(len(weights) // 2, TURN) and outputs > SHALLOW:
-        form = ZERO + B_TRANSPOSED
-        block((weights, g, nothing, turned, form), scratch, top, bottom, ZERO, m)
-        turn(turned, slope, top, bottom)
+        turned_block(g, weights, turned, slope, scratch, top, bottom)
     else:
-        form = ZERO + B_TRANSPOSED
-        block((g, weights, nothing, slope, form), scratch, ZERO, m, top, bottom)
+        operands = g, weights, scratch[:0], slope, ZERO + B_TRANSPOSED
+        block(operands, scratch, ZERO, m, top, bottom)
 
 
 @inner

@@ -464,27 +464,26 @@ def turned_product(a, b, room, out, scratch, threads):
 
     room  for that, (n, m)
     """
-    operands = b, a, scratch[:0], room, B_TRANSPOSED
-    n = len(b)
     if threads == 1:
-        block(operands, scratch, ZERO, n, ZERO, len(a))
-        turn(room, out, ZERO, n)
+        turned_block(a, b, room, out, scratch, ZERO, len(b))
     else:
         for t in prange(threads):
-            top, bottom = cut(n, lanes(data(b)), t, threads)
-            block(operands, share_of(scratch, t, threads), top, bottom, ZERO, len(a))
-            turn(room, out, top, bottom)
+            left, right = cut(len(b), lanes(data(b)), t, threads)
+            turned_block(a, b, room, out, share_of(scratch, t, threads), left, right)
 
 
 @inner
-def turn(x, out, top, bottom):
-    """The rows of x from top to bottom."""
-    turn_rows((data(x), x.shape[1]), (data(out), len(x)), x.shape[1], (top, bottom))
+def turned_block(a, b, room, out, scratch, left, right):
+    """The columns of that result from left to right."""
+    m = len(a)
+    operands = b, a, scratch[:0], room, ZERO + B_TRANSPOSED
+    block(operands, scratch, left, right, ZERO, m)
+    turn_rows((data(room), m), (data(out), len(b)), m, (left, right))
 
 
 @inner
 def turn_rows(x, out, n, rows):
-    """The same of pointers, (data, stride) each; x has n columns. Square by square in registers."""
+    """Those rows of x, of n columns, become columns of out; (data, stride) each. By squares."""
     # Along the rows of the result: where their distance is a power of two, those of one column
     # push each other out of the cache, and what is half written is fetched again.
     (x, x_pitch), (out, pitch), (top, bottom) = x, out, rows
