@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from llvmlite import binding
 
-from engine.kernels import gemm, simd
+from engine.kernels import gemm, registers
 
 from . import naive, smaller_cpus
 
@@ -388,6 +388,6 @@ def test_tiles_fit_the_registers():
     triple = binding.get_process_triple()
     if triple.startswith("x86_64"):
         for cpu, rows in [("x86-64-v4", 8), ("haswell", 6), ("x86-64", 2)]:
-            assert simd.tile_shapes((triple, cpu, ""))[0][0] == rows
-        assert simd.tile_shapes((triple, "x86-64", "+avx512f"))[0] == (8, 3)
-        assert simd.tile_shapes((triple, "skylake-avx512", "-avx512f"))[0] == (6, 1)
+            assert registers.tile_shapes((triple, cpu, ""))[0][0] == rows
+        assert registers.tile_shapes((triple, "x86-64", "+avx512f"))[0] == (8, 3)
+        assert registers.tile_shapes((triple, "skylake-avx512", "-avx512f"))[0] == (6, 1)

@@ -45,8 +45,9 @@ from .gemm import (
     turned_block,
 )
 from .memory import aligned
+from .moves import end_moves, no_sums
 from .pointers import data, pointer_at, stack_room
-from .simd import tile_rows, tile_vectors
+from .registers import tile_rows, tile_vectors
 from .softmax import do_rows
 from .update import DECAY, LIMIT, move_block
 from .vmath import VECTOR_BYTES, compute, first, formula, lanes, load, store
@@ -281,19 +282,23 @@ def set_slope(slope, i, total):
 def move_by_product(rule, cells, rates, matrices, scratch, rows):
     """Move the rows of weights by the gradient, a transposed matrix times another one.
 
-    Each tile of it moves its weights as soon as it is there.
+    Each tile of it moves its weights as soon as it is there, or beside the products of the next.
     """
     (a, inputs), (g, outputs), m = matrices
     numbers, room = numbers_of(cells, rates), stack_room(g, LEFT_ROOM)
     left, right, target = (a, (ONE, inputs)), (g, outputs), pointer_at(g, cells[ADDRESS])
-    packed, columns, none = data(scratch), (ZERO, outputs), ZERO
+    packed, columns, none, waiting = data(scratch), (ZERO, outputs), ZERO, no_sums(g)
     if rule == 0:
-        operands = left, right, (numbers,), (target, outputs), none
+        given = numbers, waiting
+        operands = left, right, given, (target, outputs), none
         strips("sgd", operands, packed, room, COLUMNS, m, rows, columns)
+        end_moves("sgd", (target, ZERO, outputs), given)
     else:
         mean, variance = pointer_at(g, cells[FIRST]), pointer_at(g, cells[SECOND])
-        operands = left, right, (mean, variance, numbers), (target, outputs), none
+        given = mean, variance, numbers, waiting
+        operands = left, right, given, (target, outputs), none
         strips("adam", operands, packed, room, COLUMNS, m, rows, columns)
+        end_moves("adam", (target, ZERO, outputs), given)
 
 
 @inner

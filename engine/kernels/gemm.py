@@ -29,17 +29,8 @@ from .dots import (
 )
 from .memory import aligned
 from .pointers import data, exists, moved, no_data, past_line, stack_room
-from .simd import (
-    LINES,
-    add_rows,
-    are_tiles_wide,
-    lower_tile_rows,
-    side,
-    tile,
-    tile_rows,
-    tile_vectors,
-    transpose,
-)
+from .registers import are_tiles_wide, lower_tile_rows, tile_rows, tile_vectors
+from .simd import LINES, add_rows, side, tile, transpose
 from .vmath import VECTOR_BYTES, compute, lanes, load, store
 
 # Measured on Zen 5, with 48 KB of L1 and 1 MB of L2 per core; CROWD, STREAM_CLASHING and PORTION on

@@ -11,174 +11,17 @@ tiles are products of one row, see `add_rows`, and dot products, see `dot_tile`.
 """
 
 import functools
-from contextlib import nullcontext
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba.core import cgutils, types
-from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
+from .moves import Results, ways_of_moving
 from .pointers import INDEX, emit_past_line
-from .update import moved_by
-from .vmath import (
-    FLOATS,
-    VECTOR_BYTES,
-    Lanes,
-    LanesType,
-    as_lanes,
-    emit_prefetch,
-    lane_compare,
-    masked,
-    splat,
-)
-
-# -------------------------------------------------------------------------------- tile shapes
-
-
-@functools.cache
-def tile_shapes(target):
-    """The tiles for a target (triple, CPU, features) as (rows, vectors), the most rows first.
-
-    The sums of the first fill the registers, but for a row of the right matrix and a number of the
-    left: 24 of 32 with AVX-512, 12 of 16 with AVX2, where a vector is two registers, and 24 of 32
-    on ARM, where it is four. Of the second, one or two make up what is left of the rows, with few
-    rows too many: ten rows, of ten classes, are five and five.
-    """
-    triple, cpu, features = target
-    widest = widest_register(triple, cpu, features)
-    if widest == "zmm":
-        return (8, 3), (5, 3), (4, 3), (1, 3)
-    if widest == "ymm" or triple.startswith(("aarch64", "arm64")):
-        return (6, 1), (4, 1), (1, 1)
-    return (2, 1), (1, 1)
-
-
-@functools.cache
-def widest_register(triple, cpu, features):
-    # A feature may come with the CPU's name or without it: LLVM is asked for what it would use.
-    vector = "<16 x float>"
-    probe = f"define {vector} @f({vector} %x) {{\n%y = fadd {vector} %x, %x\nret {vector} %y\n}}"
-    machine = binding.Target.from_triple(triple).create_target_machine(cpu=cpu, features=features)
-    assembly = machine.emit_assembly(binding.parse_assembly(probe))
-    return next((name for name in ("zmm", "ymm") if name in assembly), "xmm")
-
-
-def _shapes(context):
-    return tile_shapes(context.codegen().magic_tuple())
-
-
-@functools.cache
-def are_tiles_wide():
-    """For Python, whether the largest tile has several vectors, as with AVX-512."""
-    return tile_shapes(cpu_target.target_context.codegen().magic_tuple())[0][1] > 1
-
-
-@intrinsic
-def tile_rows(typingctx):
-    """The rows of the largest tile, a constant."""
-    return types.int64(), lambda context, builder, signature, args: INDEX(_shapes(context)[0][0])
-
-
-@intrinsic
-def lower_tile_rows(typingctx):
-    """The rows of the second largest tile, a constant."""
-    return types.int64(), lambda context, builder, signature, args: INDEX(_shapes(context)[1][0])
-
-
-@intrinsic
-def tile_vectors(typingctx):
-    """The vectors of the largest tile, a constant."""
-    return types.int64(), lambda context, builder, signature, args: INDEX(_shapes(context)[0][1])
-
+from .registers import Operand, Row, shapes_of, tile_shapes, widest_register
+from .vmath import VECTOR_BYTES, Lanes, splat
 
 # --------------------------------------------------------------------------------------- tile
-
-
-class Row:
-    """Reads and writes `count` adjacent vectors, the last one only as far as the columns go."""
-
-    def __init__(self, builder, dtype, count, columns=None, lanes=None):
-        self.builder, self.count = builder, count
-        lanes = lanes or VECTOR_BYTES * 8 // dtype.bitwidth
-        self.vector = ir.VectorType(FLOATS[dtype.bitwidth], lanes)
-        self.zero = ir.Constant(self.vector, [0.0] * lanes)
-        self.align = dtype.bitwidth // 8
-        self.mask = None
-        if columns is not None:
-            last = builder.sub(columns, INDEX((count - 1) * lanes))
-            self.mask = lane_compare(builder, "<", self.vector, last)
-
-    def _pointers(self, start):
-        for i in range(self.count):
-            at = self.builder.gep(start, [INDEX(i * self.vector.count)])
-            is_masked = self.mask is not None and i == self.count - 1
-            yield self.builder.bitcast(at, self.vector.as_pointer()), is_masked
-
-    def load(self, start):
-        options = ir.IntType(32)(self.align), self.mask, self.zero
-        return [
-            masked(self.builder, "load", self.vector, [pointer, *options])
-            if is_masked
-            else self.builder.load(pointer, align=self.align)
-            for pointer, is_masked in self._pointers(start)
-        ]
-
-    def store(self, start, values):
-        options = ir.IntType(32)(self.align), self.mask
-        for value, (pointer, is_masked) in zip(values, self._pointers(start)):
-            if is_masked:
-                masked(self.builder, "store", self.vector, [value, pointer, *options])
-            else:
-                self.builder.store(value, pointer, align=self.align)
-
-    def prefetch(self, start, is_written=True, cache=1):
-        """Ask for the vectors' place in memory, to be in the first or second cache."""
-        for pointer, _ in self._pointers(start):
-            emit_prefetch(self.builder, pointer, is_written, cache)
-
-    def multiply_add(self, x, y, z):
-        """x y + z, rounded once where the CPU can."""
-        bits = self.align * 8
-        function = cgutils.get_or_insert_function(
-            self.builder.module,
-            ir.FunctionType(self.vector, [self.vector] * 3),
-            f"llvm.fmuladd.v{self.vector.count}f{bits}",
-        )
-        return self.builder.call(function, [x, y, z])
-
-
-class Operand:
-    """Where a tile finds a matrix: its first element, and its strides in elements.
-
-    value  a tuple of (data, index of the first element, strides), or such values
-    """
-
-    def __init__(self, builder, value):
-        values = value if isinstance(value, list) else cgutils.unpack_tuple(builder, value)
-        self.data, at, *self.strides = values
-        self.start = builder.gep(self.data, [at])
-
-    def row(self, builder, i):
-        """The start of a row."""
-        return builder.gep(self.start, [builder.mul(i, self.strides[0])])
-
-    def rows(self, builder, count, least, present):
-        """The starts of `count` rows, of which at least `least` are present; the last repeats."""
-        for i in range(count):
-            row = INDEX(i)
-            if i >= least:
-                is_present = builder.icmp_signed("<", row, present)
-                row = builder.select(is_present, row, builder.sub(present, INDEX(1)))
-            yield _settled(builder, self.row(builder, row))
-
-
-def _settled(builder, pointer):
-    """The pointer, as a value of which LLVM no longer knows how it was found.
-
-    Otherwise it finds each row's address anew in every step of the loops over the inner dimension.
-    """
-    kind = ir.FunctionType(pointer.type, [pointer.type])
-    return builder.asm(kind, "", "=r,0", [pointer], False)
 
 
 def _emit_sums(builder, row, lefts, left_step, right, depth, at_step):
@@ -195,88 +38,22 @@ def _emit_sums(builder, row, lefts, left_step, right, depth, at_step):
     return sums
 
 
-class Results:
-    """What becomes of the sums of a tile: the result, or a part of it, and bias and relu."""
+def _emit_ways(context, builder, rule, dtype, args):
+    """What may become of the sums of a rule: Moves, then for the largest tile (condition, it).
 
-    def __init__(self, builder, result, bias, ends):
-        self.builder, self.result, self.bias, self.ends = builder, result, bias, ends
-
-    def begin(self, row, height, least, present):
-        self.starts = list(self.result.rows(self.builder, height, least, present))
-        for start in self.starts:
-            row.prefetch(start)
-
-    def at_step(self, i):
-        """Nothing is left to be asked for."""
-
-    def end(self, row, sums):
-        builder, (is_first, is_last, is_relu) = self.builder, self.ends
-
-        def add(row_sums, terms):
-            for total, term in zip(row_sums, terms):
-                added = Lanes(builder, builder.load(total)) + Lanes(builder, term)
-                builder.store(added.value, total)
-
-        with builder.if_then(builder.not_(is_first)):
-            for start, row_sums in zip(self.starts, sums):
-                add(row_sums, row.load(start))
-        none = ir.Constant(self.bias.data.type, None)
-        has_bias = builder.icmp_unsigned("!=", self.bias.data, none)
-        with builder.if_then(builder.and_(is_last, has_bias)):
-            terms = row.load(self.bias.start)
-            for row_sums in sums:
-                add(row_sums, terms)
-        with builder.if_then(builder.and_(is_last, is_relu)):
-            for total in (total for row_sums in sums for total in row_sums):
-                x = Lanes(builder, builder.load(total))
-                builder.store(x.like(0.0).where(x < 0.0, x).value, total)  # nan stays nan
-        # All loads come before all stores: a row that repeats is stored twice, not added twice.
-        for start, row_sums in zip(self.starts, sums):
-            row.store(start, [builder.load(total) for total in row_sums])
-
-
-class Moves:
-    """What becomes of the sums of a tile: gradients, by which parameters are moved at once."""
-
-    def __init__(self, builder, rule, targets, numbers):
-        self.builder, self.rule, self.targets, self.numbers = builder, rule, targets, numbers
-
-    def begin(self, row, height, least, present):
-        self.row, self.height, self.least, self.present = row, height, least, present
-
-    def at_step(self, i):
-        # A row of each array at a time: all at once, they hold up what the sums are made of. And
-        # not in the first cache, where rows of a power of two push each other out.
-        with self.builder.if_then(self.builder.icmp_signed("<", i, INDEX(self.height))):
-            for target in self.targets:
-                self.row.prefetch(target.row(self.builder, i), is_written=False, cache=2)
-
-    def end(self, row, sums):
-        builder = self.builder
-        for i, row_sums in enumerate(sums):
-            is_there = builder.icmp_signed("<", INDEX(i), self.present)
-            with builder.if_then(is_there) if i >= self.least else nullcontext():
-                starts = [target.row(builder, INDEX(i)) for target in self.targets]
-                vectors = zip(*[row.load(start) for start in starts])
-                moved = [
-                    moved_by(self.rule, gradient, blocks, self.numbers)
-                    for gradient, *blocks in (
-                        [Lanes(builder, x) for x in (builder.load(total), *of_arrays)]
-                        for total, of_arrays in zip(row_sums, vectors)
-                    )
-                ]
-                for start, blocks in zip(starts, zip(*moved)):
-                    row.store(start, [block.value for block in blocks])
-
-
-def _moves(context, builder, rule, dtype, result, given):
-    *slots, numbers = cgutils.unpack_tuple(builder, given)
-    data, *place = cgutils.unpack_tuple(builder, result)
-    fills = [
-        Lanes(builder, as_lanes(context, builder, number, types.float64, LanesType(dtype)))
-        for number in cgutils.unpack_tuple(builder, numbers)
-    ]
-    return Moves(builder, rule, [Operand(builder, [d, *place]) for d in (data, *slots)], fills)
+    Late ones need a step for each of the vectors that may wait.
+    """
+    result, given, extent = args
+    given, _ = cgutils.unpack_tuple(builder, given)
+    moves, late, bare, is_bare = ways_of_moving(context, builder, rule, dtype, result, given)
+    (height, vectors), (lower, _), *_ = shapes_of(context)
+    if vectors == 1:  # registers are few: what else is done in the loop would push sums out of them
+        return (moves,)
+    rows, columns, depth = cgutils.unpack_tuple(builder, extent)
+    is_late = builder.icmp_signed(">", rows, INDEX(lower))
+    for size, least in (columns, vectors * bare.lanes), (depth, height * vectors):
+        is_late = builder.and_(is_late, builder.icmp_signed(">=", size, INDEX(least)))
+    return moves, (builder.and_(is_late, is_bare), bare), (is_late, late)
 
 
 @intrinsic(prefer_literal=True)
@@ -288,8 +65,9 @@ def tile(typingctx, rule, left, right, result, bias, extent, ends):
     left    (data, index of the first element, stride of rows, stride of columns)
     right   (data, index, stride of rows)
     result  (data, index, stride of rows)
-    bias    (data, index): of one row, or empty. Of a rule ((slots, numbers), index): the data of
-            each slot, which lies as the result does, and a tuple; the index means nothing
+    bias    (data, index): of one row, or empty. Of a rule ((slots, numbers, waiting), index): the
+            data of each slot, which lies as the result does, a tuple, and `no_sums`; the index
+            means nothing. After the last tile comes `end_moves`
     extent  (rows, columns, depth): at most `tile_rows()` rows and `tile_vectors()` vectors of
             columns; any depth
     ends    (is_first, is_last, is_relu): booleans, which part of the inner dimension this is, and
@@ -300,15 +78,9 @@ def tile(typingctx, rule, left, right, result, bias, extent, ends):
     def codegen(context, builder, signature, args):
         left, right = (Operand(builder, value) for value in args[1:3])
         rows, columns, depth = cgutils.unpack_tuple(builder, args[5])
-        if name:
-            given, _ = cgutils.unpack_tuple(builder, args[4])
-            finish = _moves(context, builder, name, dtype, args[3], given)
-        else:
-            operands = [Operand(builder, value) for value in args[3:5]]
-            finish = Results(builder, *operands, cgutils.unpack_tuple(builder, args[6]))
         done = builder.append_basic_block("tile.done")
 
-        def choice(height, least, vectors, is_whole, condition):
+        def choice(height, least, vectors, is_whole, condition, finish):
             with builder.if_then(condition):
                 row = Row(builder, dtype, vectors, None if is_whole else columns)
                 lefts = list(left.rows(builder, height, least, rows))
@@ -318,14 +90,21 @@ def tile(typingctx, rule, left, right, result, bias, extent, ends):
                 builder.branch(done)
 
         lanes = VECTOR_BYTES * 8 // dtype.bitwidth
-        shapes = _shapes(context)
+        shapes = shapes_of(context)
+        if name:
+            finish, *late = _emit_ways(context, builder, name, dtype, args[3:6])
+        else:
+            operands = [Operand(builder, value) for value in args[3:5]]
+            finish, late = Results(builder, *operands, cgutils.unpack_tuple(builder, args[6])), ()
         for (height, vectors), (lower, _) in zip(shapes, (*shapes[1:], (0, 0))):
             with builder.if_then(builder.icmp_signed(">", rows, INDEX(lower))):
-                is_whole = builder.icmp_signed("==", columns, INDEX(vectors * lanes))
-                choice(height, lower + 1, vectors, True, is_whole)
+                for condition, way in late:
+                    choice(height, lower + 1, vectors, True, condition, way)
+                late, is_whole = (), builder.icmp_signed("==", columns, INDEX(vectors * lanes))
+                choice(height, lower + 1, vectors, True, is_whole, finish)
                 for count in range(vectors, 0, -1):
                     reaches = builder.icmp_signed(">", columns, INDEX((count - 1) * lanes))
-                    choice(height, lower + 1, count, False, reaches)
+                    choice(height, lower + 1, count, False, reaches, finish)
         builder.branch(done)
         builder.position_at_end(done)
         return context.get_dummy_value()
