@@ -43,8 +43,8 @@ LEFT_ROOM = ROWS * DEPTH
 SHALLOW = 16  # up to this inner dimension, writing the result is the most: a few whole rows at once
 CLASH = 4096  # bytes, by multiples of which addresses lie in the same set of lines of the L1
 # The left matrix is packed where it is transposed and its rows clash, for so many columns of the
-# result; where they are so long in any case, for as many columns.
-FEW, APART = 32, 500
+# result; and where they are so many bytes apart, for so many panels of columns.
+FEW, APART, PANELS = 32, 2000, 16
 # The right one is packed for so many rows of the result, each of which reads all of it. A column of
 # a register tile that is one vector wide could stay in the L1: where its rows clash, it is packed
 # for so many, and where they share a quarter of the sets, and of the pages, for so many.
@@ -57,9 +57,10 @@ SMALL = 16384  # elements packed at a time by a product that has no scratch
 # Of one row of the left matrix: rows of the right one that are read side by side, fewer where they
 # clash; and those whose sum is a portion of the total, which threads may share out
 STREAM, STREAM_CLASHING, PORTION = 8, 4, 64
-# A second thread gains more than it costs from so many multiply-adds on, times bytes of an element;
-# with a vector, from so many bytes of the matrix on, each of which is read once.
-PARALLEL, PARALLEL_READ = 2_400_000, 800_000
+# A second thread gains more than it costs from so many multiply-adds on, times bytes of an element,
+# without AVX-512 from fewer; with a vector, from so many bytes of the matrix on, each of which is
+# read once.
+PARALLEL, PARALLEL_NARROW, PARALLEL_READ = 2_400_000, 2_000_000, 800_000
 ALONE = 1_200_000  # multiply-adds, from which on packing gains more than a call of its kernel costs
 
 # ------------------------------------------------------------------------------------ kernels
@@ -216,9 +217,8 @@ def strips(rule, matrices, scratch, room, most, k, rows, columns):
     # each reads one line of a row, not two: for few rows of a result, reading takes the most time.
     in_lines = tile_vectors() == 1 and bottom - top < PACK_CROWDED and not form & B_TRANSPOSED
     in_lines = in_lines and bytes_of(out, b_pitch) % VECTOR_BYTES == 0
-    packs_left = row_step == 1 and (
-        (right - left >= FEW and clashes(a, step)) or (right - left >= APART and step >= APART)
-    )
+    are_apart = right - left >= PANELS * tile_vectors() * lanes(out) and bytes_of(a, step) >= APART
+    packs_left = row_step == 1 and ((right - left >= FEW and clashes(a, step)) or are_apart)
     parts = max(1, (k + DEPTH - 1) // DEPTH)  # one even if there is nothing to add up
     height = tile_rows() if k <= SHALLOW else ZERO + ROWS
     for j in range(left, right, most):
@@ -515,6 +515,7 @@ def matmul(a, b, out=None, bias=None, relu=False):
     work = m * k * n
     time = work * a.itemsize
     is_large = time >= PARALLEL or (time >= PARALLEL_READ and (m == 1 or n == 1))
+    is_large = is_large or (time >= PARALLEL_NARROW and not are_tiles_wide())
     is_alone = not is_large or (work < ALONE and get_num_threads() == 1)
     if is_alone and bias is None and not relu:
         try:
