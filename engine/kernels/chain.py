@@ -142,7 +142,9 @@ def forward_one(layers, layer, plan, a, weights, part, parts):
     if layer > 0:
         finish_one(layers, layer - 1, plan, a, low, high)
     sums = portions_of(layers, layer, plan, a)
-    for start in range(low, high if has_portions else low, PORTION):
+    # The last rows first, which the way back has just written, as it will find the first ones here
+    for i in range((high - low - 1) // PORTION if has_portions else -1, -1, -1):
+        start = low + i * PORTION
         target, rows = (data(sums), start // PORTION * outputs), (start, min(start + PORTION, high))
         portion_of_row((data(a), ONE), (data(weights), outputs), outputs, target, outputs, rows)
 
