@@ -34,6 +34,7 @@ from .gemm import (
     RELU,
     SHALLOW,
     TURN,
+    TURN_PART,
     ZERO,
     block,
     block_share,
@@ -213,7 +214,7 @@ def input_slope(g, weights, slope, turned, scratch, top, bottom):
         dots(weights, g.reshape(-1), slope.reshape(-1), top, bottom)
     elif are_better_dots(m, len(weights), outputs, bytes_of(scratch, 1), tile_vectors() > 1):
         dot_block(g, weights, slope, 0, m, top, bottom)
-    elif m <= min(len(weights) // 2, TURN) and outputs > SHALLOW:
+    elif m <= min(len(weights) // TURN_PART, TURN) and outputs > SHALLOW:
         turned_block(g, weights, turned, slope, scratch, top, bottom)
     else:
         operands = g, weights, scratch[:0], slope, ZERO + B_TRANSPOSED

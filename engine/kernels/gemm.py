@@ -50,7 +50,9 @@ FEW, APART, PANELS = 32, 2000, 16
 # for so many, and where they share a quarter of the sets, and of the pages, for so many.
 PACK, PACK_CLASHING, PACK_CROWDED = 200, 30, 64
 CROWD = 1024
-TURN = 256  # up to so many rows, turning the result is faster than turning the right matrix
+# Up to so many rows, and such a part of those of the result's transpose, turning the result is
+# faster than turning the right matrix.
+TURN, TURN_PART = 256, 4
 TURNED = 24  # from so many rows on, turning columns of the right matrix for dot products pays
 NARROW = 16  # up to so many columns, a tile's vectors had better lie along the rows
 SMALL = 16384  # elements packed at a time by a product that has no scratch
@@ -542,7 +544,7 @@ def matmul(a, b, out=None, bias=None, relu=False):
     scratch = nothing = _NOTHING[a.dtype.char]
     if form & B_TRANSPOSED or m >= PACK_CLASHING:
         scratch = _room(n, get_num_threads() if is_large else 1, a.dtype)
-    if form == B_TRANSPOSED and DOTS < m <= min(n // 2, TURN) and bias is None and is_large:
+    if form == B_TRANSPOSED and DOTS < m <= min(n // TURN_PART, TURN) and bias is None and is_large:
         launch(turned_product, a, b, np.empty((n, m), a.dtype), out, scratch)
         return out
     bias = nothing if bias is None else plain(bias)
