@@ -89,11 +89,17 @@ def dot_tiles(a, b, out, k, rows, columns):
     height, width = dot_rows(False, 0), dot_rows(False, 1)
     high, wide = dot_rows(True, 0), dot_rows(True, 1)
     area = whole(bottom - top, height) * whole(right - left, width)
-    is_large = whole(bottom - top, high) * whole(right - left, wide) < area
+    tallest = min(whole(bottom - top, high), whole(bottom - top, high - 1))
+    is_large = tallest * whole(right - left, wide) < area
     if is_large:
         height, width = high, wide
     for j in range(left, right, width):
-        for i in range(top, bottom, height):
-            extent = (min(height, bottom - i), min(width, right - j), k)
+        i = top
+        while i < bottom:
+            # Large tiles may also be a row lower: so 32 rows are 20 and 12.
+            rest = bottom - i
+            tall = min(height - 1 if is_large and rest % height != 0 else height, rest)
+            extent = (tall, min(width, right - j), k)
             starts = (a, i * a_pitch, a_pitch), (b, j * b_pitch, b_pitch), (out, i * n + j, n)
             dot_tile(*starts, extent, is_large)
+            i += tall

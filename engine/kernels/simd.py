@@ -193,7 +193,7 @@ def dot_shapes(target):
 
     The sums are vectors, and a vector of each row has to find room beside them: see `tile_shapes`.
     With AVX-512 there are two, since ten rows, of ten classes, would leave a sixth of three tiles
-    of four empty.
+    of four empty. The larger one may also be a row lower.
     """
     (rows, _), *_ = tile_shapes(target)
     return {8: ((4, 4), (5, 5)), 6: ((3, 2),)}.get(rows, ((1, 2),))
@@ -222,7 +222,7 @@ def dot_tile(typingctx, left, right, result, extent, is_large):
 
     left, right, result  (flat array, index of the first element, stride of rows)
     extent    (rows of left, rows of right, length of each): at most `dot_rows` rows; any length
-    is_large  whether it is the larger tile
+    is_large  whether it is the larger tile, or that without its last row
     """
     kinds = left, right, result
     dtype = left[0].dtype
@@ -231,14 +231,16 @@ def dot_tile(typingctx, left, right, result, extent, is_large):
         operands = [Operand(builder, value) for value in args[:3]]
         extents = cgutils.unpack_tuple(builder, args[3])
         smaller, *larger = _dot_shapes(context)
-        if larger:
-            with builder.if_else(args[4]) as (then, otherwise):
-                with then:
-                    _emit_dot_tile(builder, dtype, larger[0], operands, extents)
-                with otherwise:
-                    _emit_dot_tile(builder, dtype, smaller, operands, extents)
-        else:
-            _emit_dot_tile(builder, dtype, smaller, operands, extents)
+        done = builder.append_basic_block("dots.done")
+        for rows, columns in larger:
+            for height in (rows - 1, rows):
+                is_low = builder.icmp_signed("<=", extents[0], INDEX(height))
+                with builder.if_then(builder.and_(args[4], is_low)):
+                    _emit_dot_tile(builder, dtype, (height, columns), operands, extents)
+                    builder.branch(done)
+        _emit_dot_tile(builder, dtype, smaller, operands, extents)
+        builder.branch(done)
+        builder.position_at_end(done)
         return context.get_dummy_value()
 
     return types.void(*kinds, extent, is_large), codegen
