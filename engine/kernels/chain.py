@@ -143,7 +143,8 @@ def forward_one(layers, layer, plan, a, weights, part, parts):
     if layer > 0:
         finish_one(layers, layer - 1, plan, a, low, high)
     sums = portions_of(layers, layer, plan, a)
-    # The last rows first, which the way back has just written, as it will find the first ones here
+    # The last rows first: the way back, which begins with the first, has just written them, and
+    # finds the first ones read just now.
     for i in range((high - low - 1) // PORTION if has_portions else -1, -1, -1):
         start = low + i * PORTION
         target, rows = (data(sums), start // PORTION * outputs), (start, min(start + PORTION, high))

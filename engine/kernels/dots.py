@@ -89,8 +89,8 @@ def dot_tiles(a, b, out, k, rows, columns):
     height, width = dot_rows(False, 0), dot_rows(False, 1)
     high, wide = dot_rows(True, 0), dot_rows(True, 1)
     area = whole(bottom - top, height) * whole(right - left, width)
-    tallest = min(whole(bottom - top, high), whole(bottom - top, high - 1))
-    is_large = tallest * whole(right - left, wide) < area
+    covered = min(whole(bottom - top, high), whole(bottom - top, max(1, high - 1)))
+    is_large = covered * whole(right - left, wide) < area
     if is_large:
         height, width = high, wide
     for j in range(left, right, width):
