@@ -15,7 +15,7 @@ from . import naive, smaller_cpus
 
 FLOATS = [np.float32, np.float64]
 # Of vectors (8 and 16 lanes), tiles (1 to 8 rows, up to 3 vectors), the rows that stay in the
-# cache (64), packing (200 rows), a part of the inner dimension (384) and of the columns (1024)
+# cache (96), packing (200 rows), a part of the inner dimension (384) and of the columns (512)
 ROWS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 31, 32, 33, 41, 63, 64, 65, 199, 200, 201]
 DEPTHS = [1, 2, 15, 16, 17, 33, 63, 64, 65, 383, 384, 385, 769, 1025]
 COLUMNS = [1, 2, 7, 8, 9, 10, 15, 16, 17, 24, 31, 32, 33, 47, 48, 49, 64, 65, 97, 129, 200]
@@ -23,7 +23,7 @@ SIZES = sorted(
     {(m, 37, 50) for m in ROWS}
     | {(m, 100, n) for m in (1, 9, 33) for n in COLUMNS}
     | {(m, k, n) for m, n in [(1, 33), (33, 1), (10, 17), (201, 40)] for k in DEPTHS}
-    | {(3, 5, n) for n in (1023, 1024, 1025, 1100)}
+    | {(3, 5, n) for n in (511, 512, 513, 1024, 1025, 1100)}
     | {(201, 520, 1030), (33, 1030, 1025), (1, 1, 1), (1, 2000, 1), (2000, 2, 1), (1, 2, 2000)}
     # One row, of so much that the rows of the right matrix are read whole, 8 at a time
     | {(1, k, n) for k, n in [(7, 5000), (37, 1000), (392, 90), (409, 1030), (800, 47)]}
@@ -44,6 +44,8 @@ SIZES = sorted(
     # Of columns beside whole vectors, up to half of one: dot products of 24 rows and more
     | {(m, k, n) for m in (23, 24, 40) for k in (63, 64, 80) for n in (17, 20, 24, 25, 52)}
     | {(30, k, 24) for k in (2048, 2049, 4097)}
+    # Of a transposed left matrix that is packed tile by tile
+    | {(m, k, 800) for m, k in [(225, 9), (288, 40), (291, 400)]}
     # Of one row of so many columns that their rows clash, read 4 at a time, and of one column
     | {(1, k, n) for k in (3, 4, 67, 200) for n in (512, 1024, 1030)}
     | {(m, 70, 1) for m in (80, 512, 1024, 1025)}
@@ -196,15 +198,17 @@ def test_broadcast_operands(rng, dtype):
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("orders", ["CC", "CT", "TC", "TT"])
 def test_nothing_beside_out_is_written_and_nan_in_it_is_overwritten(rng, dtype, orders):
-    for m, k, n in [(1, 70, 33), (5, 600, 9), (9, 20, 49), (201, 30, 50), (33, 70, 1), (7, 5, 70)]:
+    sizes = [(1, 70, 33), (5, 600, 9), (9, 20, 49), (201, 30, 50), (33, 70, 1), (7, 5, 70)]
+    for m, k, n in [*sizes, (1, 70, 170)]:
         a = stored(integers(rng, (m, k), dtype), orders[0])
-        b = stored(integers(rng, (k, n), dtype), orders[1])
-        buffer = np.full(m * n + 200, np.nan, dtype)
-        out = buffer[100 : 100 + m * n].reshape(m, n)
-        assert gemm.matmul(a, b, out=out) is out
-        np.testing.assert_array_equal(out, naive.matmul(a, b))
-        assert np.isnan(buffer[:100]).all()
-        assert np.isnan(buffer[100 + m * n :]).all()
+        right = stored(integers(rng, (k, n), dtype), orders[1])
+        for b in (right, placed(right, 64 // right.itemsize - 1)):
+            buffer = np.full(m * n + 200, np.nan, dtype)
+            out = buffer[100 : 100 + m * n].reshape(m, n)
+            assert gemm.matmul(a, b, out=out) is out
+            np.testing.assert_array_equal(out, naive.matmul(a, b))
+            assert np.isnan(buffer[:100]).all()
+            assert np.isnan(buffer[100 + m * n :]).all()
 
 
 # ---------------------------------------------------------------------------------------- bits
@@ -363,19 +367,25 @@ rng = np.random.default_rng(0)
 sizes = [(1, 70, 70), (1, 5, 33), (7, 20, 50), (13, 520, 17), (205, 30, 40), (90, 70, 1)]
 sizes += [(7, 270, 9), (18, 300, 70), (26, 300, 10), (33, 20, 1024), (1024, 9, 40), (8, 70, 21)]
 sizes += [(30, 64, 20), (40, 70, 24), (63, 20, 256), (64, 20, 256), (100, 30, 100)]
+sizes += [(66, 400, 150), (40, 70, 1024), (225, 30, 256), (291, 400, 270), (1, 70, 200)]
 for m, k, n in sizes:
     a, b = rng.integers(-9, 10, (m, k)), rng.integers(-9, 10, (k, n))
     for orders in ("CC", "CF", "FC"):
         x, y = np.array(a, np.float32, order=orders[0]), np.array(b, np.float32, order=orders[1])
-        if orders == "CC":  # not where a cache line starts
-            memory = np.empty(k * n + 40, np.float32)
-            start = -memory.ctypes.data % 64 // 4 + 5
-            y = memory[start : start + k * n].reshape(k, n)
-            y[...] = b
-        for threads in (1, 2):
-            _jit.set_num_threads(threads)
-            if not np.array_equal(gemm.matmul(x, y), a @ b):
-                raise SystemExit(f"wrong: {m} x {k} x {n}, {orders}, {threads} threads")
+        for first in (0, 5, 13):  # elements from where a cache line starts
+            if orders == "CC":
+                memory = np.empty(k * n + 40, np.float32)
+                start = -memory.ctypes.data % 64 // 4 + first
+                y = memory[start : start + k * n].reshape(k, n)
+                y[...] = b
+            for threads in (1, 2):
+                _jit.set_num_threads(threads)
+                beside = np.full(m * n + 200, np.nan, np.float32)
+                out = beside[100:-100].reshape(m, n)
+                if not np.array_equal(gemm.matmul(x, y, out=out), a @ b):
+                    raise SystemExit(f"wrong: {m} x {k} x {n}, {orders}, {threads} threads")
+                if not np.isnan([beside[:100], beside[-100:]]).all():
+                    raise SystemExit(f"beside: {m} x {k} x {n}, {orders}, {threads} threads")
 """
 
 

@@ -76,6 +76,11 @@ class _Cache(FunctionCache):
         self._cache_file._source_stamp = f"{self._cache_file._source_stamp} {STAMP}"
 
 
+# As an argument, a literal number has a type of its own, for which all that is called would be
+# compiled once more; these have the type of other numbers.
+ZERO, ONE = np.int64(0), np.int64(1)
+
+
 def kernel(prototype, parallel=True):
     """Declare a kernel that Python calls. Its last parameter is the number of threads to use.
 
@@ -249,6 +254,11 @@ def launch(big_kernel, *args):
         return result
     finally:
         _pool.release()
+
+
+def run(some_kernel, is_large, *args):
+    """Call a kernel, with all threads if its work is worth them."""
+    return launch(some_kernel, *args) if is_large else some_kernel(*args, 1)
 
 
 def _single_threaded_child():

@@ -16,42 +16,43 @@ import numpy as np
 from numba import prange
 
 from . import reduce
-from ._jit import get_num_threads, inner, kernel, launch, plain
+from ._jit import ONE, ZERO, get_num_threads, inner, kernel, launch, plain
 from .bundle import GROUP, SLOTS, array_at
 from .columns import sum_columns
 from .cuts import cut
 from .dots import LONG, are_better_dots, dot_block, dots
 from .elementwise import binary_cross_entropy, binary_cross_entropy_grad
 from .gemm import (
+    NARROW,
+    PORTION,
+    TURN,
+    block,
+    block_share,
+    end_row,
+    is_better_turned,
+    portion_of_row,
+    share_of,
+    turned_block,
+)
+from .memory import aligned
+from .moves import end_moves, no_sums
+from .panels import (
     A_TRANSPOSED,
     B_TRANSPOSED,
     COLUMNS,
     DEPTH,
     LEFT_ROOM,
-    NARROW,
-    ONE,
-    PORTION,
     RELU,
     SHALLOW,
-    TURN,
-    TURN_PART,
-    ZERO,
-    block,
-    block_share,
     bytes_of,
-    end_row,
-    portion_of_row,
-    share_of,
+    room_of_columns,
     strips,
-    turned_block,
 )
-from .memory import aligned
-from .moves import end_moves, no_sums
 from .pointers import data, pointer_at, stack_room
 from .registers import tile_rows, tile_vectors
 from .softmax import do_rows
 from .update import DECAY, LIMIT, move_block
-from .vmath import VECTOR_BYTES, compute, first, formula, lanes, load, store
+from .vmath import compute, first, formula, lanes, load, store
 
 LOSSES = "sparse", "dense", "binary"  # cross-entropies, from logits
 RULES = {"sgd": 0, "adam": 2}  # that a chain can be moved by, with the number of their slots
@@ -215,7 +216,7 @@ def input_slope(g, weights, slope, turned, scratch, top, bottom):
         dots(weights, g.reshape(-1), slope.reshape(-1), top, bottom)
     elif are_better_dots(m, len(weights), outputs, bytes_of(scratch, 1), tile_vectors() > 1):
         dot_block(g, weights, slope, 0, m, top, bottom)
-    elif m <= min(len(weights) // TURN_PART, TURN) and outputs > SHALLOW:
+    elif outputs > SHALLOW and is_better_turned(m, len(weights)):
         turned_block(g, weights, turned, slope, scratch, top, bottom)
     else:
         operands = g, weights, scratch[:0], slope, ZERO + B_TRANSPOSED
@@ -240,6 +241,12 @@ def numbers_of(cells, rates):
 
 
 @inner
+def is_bare(numbers):
+    """Whether gradients are not clipped and parameters do not decay."""
+    return numbers[DECAY] == 1 and numbers[LIMIT] == np.inf
+
+
+@inner
 def move(rule, cells, rates, g, of_one, start, size):
     """Move `size` parameters, of which `start` are before.
 
@@ -249,7 +256,7 @@ def move(rule, cells, rates, g, of_one, start, size):
     """
     numbers, at = numbers_of(cells, rates), bytes_of(g, start)
     target = array_at(g, cells[ADDRESS] + at, (size,))
-    if rule == 0 and numbers[DECAY] == 1 and numbers[LIMIT] == np.inf:
+    if rule == 0 and is_bare(numbers):
         move_rows("sgd", (target,), g, of_one, None, numbers)
     elif rule == 0:
         move_rows("sgd", (target,), g, of_one, 1.0, numbers)
@@ -291,18 +298,20 @@ def move_by_product(rule, cells, rates, matrices, scratch, rows):
     (a, inputs), (g, outputs), m = matrices
     numbers, room = numbers_of(cells, rates), stack_room(g, LEFT_ROOM)
     left, right, target = (a, (ONE, inputs)), (g, outputs), pointer_at(g, cells[ADDRESS])
-    packed, columns, none, waiting = data(scratch), (ZERO, outputs), ZERO, no_sums(g)
+    operands, of_rule = (left, right, (target, outputs)), (numbers, is_bare(numbers), no_sums(g))
     if rule == 0:
-        given = numbers, waiting
-        operands = left, right, given, (target, outputs), none
-        strips("sgd", operands, packed, room, COLUMNS, m, rows, columns)
-        end_moves("sgd", (target, ZERO, outputs), given)
+        strips_that_move("sgd", operands, of_rule, data(scratch), room, m, rows)
     else:
-        mean, variance = pointer_at(g, cells[FIRST]), pointer_at(g, cells[SECOND])
-        given = mean, variance, numbers, waiting
-        operands = left, right, given, (target, outputs), none
-        strips("adam", operands, packed, room, COLUMNS, m, rows, columns)
-        end_moves("adam", (target, ZERO, outputs), given)
+        slots = pointer_at(g, cells[FIRST]), pointer_at(g, cells[SECOND])
+        strips_that_move("adam", operands, slots + of_rule, data(scratch), room, m, rows)
+
+
+@inner
+def strips_that_move(name, operands, given, packed, room, m, rows):
+    left, right, (target, outputs) = operands
+    matrices = left, right, given, (target, outputs), ZERO
+    strips(name, matrices, packed, room, COLUMNS, m, rows, (ZERO, outputs))
+    end_moves(name, (target, ZERO, outputs), given)
 
 
 @inner
@@ -467,8 +476,6 @@ class Plan:
     def _make_room(self, count, threads):
         inputs, outputs = zip(*self._sizes)
         widest, units = max(*inputs, *outputs), outputs[-1]
-        lanes = VECTOR_BYTES // self.dtype.itemsize
-        packed = min(max(widest, TURN), COLUMNS) + lanes
         sizes = [i * o for i, o in self._sizes if not are_moved_by_tiles.py_func(count, o)]
         gradients = max(sizes, default=0)
         slopes = count * max(outputs[::2]), count * max(outputs[1::2], default=0)
@@ -477,7 +484,8 @@ class Plan:
         sizes = [*slopes, losses, losses, gradients, turned, max(outputs)]
         sizes += portions, portions, 1
         self._outs = [aligned((count * size,), self.dtype) for size in outputs]
-        self._scratch = aligned((threads * DEPTH * packed,), self.dtype)
+        packed = threads * room_of_columns(max(widest, TURN), self.dtype)
+        self._scratch = aligned((packed,), self.dtype)
         self._kept = [aligned((size,), self.dtype) for size in sizes]  # as the plan names them
         self._values, self._seeds = self._kept[LOSS_VALUES - SLOPES :][:2]
         self._mean = self._kept[MEAN - SLOPES].reshape(())

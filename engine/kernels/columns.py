@@ -3,7 +3,7 @@
 import numpy as np
 from numba import prange
 
-from ._jit import inner, kernel, launch, plain
+from ._jit import inner, kernel, plain, run
 from .cuts import cut
 from .memory import empty_like
 from .vmath import compute, formula, lanes, load, store
@@ -58,8 +58,5 @@ def sums_of(g, out=None):
     g = plain(g)
     sums = np.empty(g.shape[1], g.dtype)
     out, slope = (g[:0], g[:0]) if out is None else (plain(out), empty_like(g))
-    if g.size < PARALLEL:
-        column_sums(g, out, slope, sums, 1)
-    else:
-        launch(column_sums, g, out, slope, sums)
+    run(column_sums, g.size >= PARALLEL, g, out, slope, sums)
     return sums, slope if len(out) else g

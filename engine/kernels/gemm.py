@@ -1,11 +1,8 @@
-"""The matrix product: cut into what the caches hold, then into register tiles (see `simd`).
+"""The matrix product: which way is taken for which shapes and layouts, and by how many threads.
 
-The inner dimension is cut into parts, each of which adds its product to the result. The rows of the
-right matrix that a part takes are packed, panel of columns after panel of columns, where the
-product is large enough to pay for that or where the columns do not lie side by side in memory. The
-left matrix is packed only where what a tile reads of it lies far apart. This is the scheme of Goto
-and van de Geijn (Anatomy of High-Performance Matrix Multiplication, 2008) less the packing that was
-measured to be a loss.
+Most products are cut into `panels`, then into register tiles (see `simd`). Where tiles would be
+mostly empty, or reading takes the most time, there are other ways: the rows of the right matrix
+added up for a single row of the left one, `dots` of rows, and results that are turned in the end.
 
 Inside, matrices are `pointers`.
 """
@@ -15,7 +12,7 @@ import threading
 import numpy as np
 from numba import prange
 
-from ._jit import close, get_num_threads, inner, kernel, launch, plain
+from ._jit import ONE, ZERO, close, get_num_threads, inner, kernel, launch, plain, run
 from .cuts import cut, whole
 from .dots import (
     DOTS,
@@ -28,28 +25,27 @@ from .dots import (
     row_products,
 )
 from .memory import aligned
-from .pointers import data, exists, moved, no_data, past_line, stack_room
-from .registers import are_tiles_wide, lower_tile_rows, tile_rows, tile_vectors
-from .simd import LINES, add_rows, side, tile, transpose
-from .vmath import VECTOR_BYTES, compute, lanes, load, store
+from .panels import (
+    A_TRANSPOSED,
+    B_TRANSPOSED,
+    COLUMNS,
+    DEPTH,
+    LEFT_ROOM,
+    PACK,
+    PACK_CLASHING,
+    RELU,
+    clashes,
+    is_worth_packing,
+    room_of_columns,
+    strips,
+)
+from .pointers import data, exists, moved, no_data, stack_room
+from .registers import are_tiles_wide, tile_rows, tile_vectors
+from .simd import add_rows, side, transpose
+from .vmath import compute, lanes, load, store
 
-# Measured on Zen 5, with 48 KB of L1 and 1 MB of L2 per core; CROWD, STREAM_CLASHING and PORTION on
-# Zen 4, with 32.
-DEPTH = 384  # of a part of the inner dimension: as sums of sums, the errors are those of OpenBLAS
-SQUARE = 16  # its parts start at multiples of a vector, or of two
-ROWS = 96  # of the left matrix, which stay in the cache while all panels pass by
-COLUMNS = 512  # of the right matrix that are packed together
-LEFT_ROOM = ROWS * DEPTH
-SHALLOW = 16  # up to this inner dimension, writing the result is the most: a few whole rows at once
-CLASH = 4096  # bytes, by multiples of which addresses lie in the same set of lines of the L1
-# The left matrix is packed where it is transposed and its rows clash, for so many columns of the
-# result; and where they are so many bytes apart, for so many panels of columns.
-FEW, APART, PANELS = 32, 2000, 16
-# The right one is packed for so many rows of the result, each of which reads all of it. A column of
-# a register tile that is one vector wide could stay in the L1: where its rows clash, it is packed
-# for so many, and where they share a quarter of the sets, and of the pages, for so many.
-PACK, PACK_CLASHING, PACK_CROWDED = 200, 30, 64
-CROWD = 1024
+# Measured on Zen 5, with 48 KB of L1 and 1 MB of L2 per core; STREAM_CLASHING and PORTION on Zen 4,
+# with 32.
 # Up to so many rows, and such a part of those of the result's transpose, turning the result is
 # faster than turning the right matrix.
 TURN, TURN_PART = 256, 4
@@ -66,14 +62,6 @@ PARALLEL, PARALLEL_NARROW, PARALLEL_READ = 2_400_000, 2_000_000, 800_000
 ALONE = 1_200_000  # multiply-adds, from which on packing gains more than a call of its kernel costs
 
 # ------------------------------------------------------------------------------------ kernels
-
-
-# As an argument, a literal number has a type of its own, for which all that is called would be
-# compiled once more; these have the type of other numbers.
-ZERO, ONE = np.int64(0), np.int64(1)
-
-# What `form` of a product is the sum of.
-A_TRANSPOSED, B_TRANSPOSED, RELU = 1, 2, 4
 
 
 @kernel("void(T[:, ::1], T[:, ::1], T[::1], T[:, ::1], T[::1], int64, int64)")
@@ -96,7 +84,8 @@ def product(a, b, bias, out, scratch, form, threads):
 
 @inner
 def share_of(scratch, part, parts):
-    return scratch[scratch.size // parts * part : scratch.size // parts * (part + 1)]
+    size = scratch.size // parts // lanes(scratch) * lanes(scratch)
+    return scratch[size * part : size * (part + 1)]
 
 
 @inner
@@ -126,26 +115,6 @@ def block(operands, scratch, top, bottom, left, right):
     else:
         packed = data(scratch) if packs_right else no_data(data(scratch))
         tiles_and_rest(matrices, packed, room, COLUMNS, (m, k), (top, bottom), (left, right))
-
-
-@inner
-def bytes_of(like, elements):
-    return elements * VECTOR_BYTES // lanes(like)
-
-
-@inner
-def clashes(matrix, pitch):
-    """Whether elements so far apart push each other out of the L1."""
-    return bytes_of(matrix, pitch) % CLASH == 0
-
-
-@inner
-def is_worth_packing(rows, right, pitch):
-    """Whether packing the right matrix, not transposed, pays for so many rows of the result."""
-    if rows >= PACK or tile_vectors() > 1:
-        return rows >= PACK
-    is_crowded = rows >= PACK_CROWDED and bytes_of(right, pitch) % CROWD == 0
-    return is_crowded or (rows >= PACK_CLASHING and clashes(right, pitch))
 
 
 @inner
@@ -202,47 +171,6 @@ def narrow(matrices, left_room, sizes, rows, columns):
         here = turned, (moved(a, i), step), none, (room, width), ZERO
         strips("", here, no_data(out), left_room, COLUMNS, k, (ZERO, count), (ZERO, height))
         turn_rows((room, width), (moved(out, i * n + left), n), height, (ZERO, count))
-
-
-@inner
-def strips(rule, matrices, scratch, room, most, k, rows, columns):
-    """The same of pointers: `matrices` are those and their strides, in the order of `operands`.
-
-    rule     as of a `tile`, which gets the third of `matrices` as it is
-    scratch  where the right matrix is packed; null if it is not to be
-    room     where the left one is, of LEFT_ROOM elements
-    most     of the columns, which are packed together
-    """
-    (a, (row_step, step)), (_, b_pitch), _, (out, _), form = matrices
-    (top, bottom), (left, right) = rows, columns
-    # Panels of one vector are cut where cache lines start, if those of all rows do there, so that
-    # each reads one line of a row, not two: for few rows of a result, reading takes the most time.
-    in_lines = tile_vectors() == 1 and bottom - top < PACK_CROWDED and not form & B_TRANSPOSED
-    in_lines = in_lines and bytes_of(out, b_pitch) % VECTOR_BYTES == 0
-    are_apart = right - left >= PANELS * tile_vectors() * lanes(out) and bytes_of(a, step) >= APART
-    packs_left = row_step == 1 and ((right - left >= FEW and clashes(a, step)) or are_apart)
-    parts = max(1, (k + DEPTH - 1) // DEPTH)  # one even if there is nothing to add up
-    height = tile_rows() if k <= SHALLOW else ZERO + ROWS
-    for j in range(left, right, most):
-        for part in range(parts):
-            start, stop = cut(k, SQUARE, part, parts)
-            for i in range(top, bottom, height):
-                end = min(i + height, bottom)
-                lefts = (a, i * row_step + start * step, row_step, step)
-                if packs_left:
-                    by_rows = step == 1
-                    source = (a, row_step if by_rows else step, by_rows)
-                    pack(source, start, stop, i, end, (room, ZERO, ZERO + ROWS))
-                    lefts = (room, 0, 1, ROWS)
-                panels(
-                    rule,
-                    matrices,
-                    lefts,
-                    scratch,
-                    (i, end, i == top),
-                    (j, min(j + most, right), in_lines),
-                    (start, stop, part == 0, part == parts - 1),
-                )
 
 
 @inner
@@ -340,77 +268,6 @@ def end_row(sums, bias, size, form):
         store(out, at + j, size - j, block)
 
 
-@inner
-def panels(rule, matrices, lefts, scratch, rows, columns, part):
-    """A part's product for up to ROWS rows and COLUMNS columns; packs for the first rows."""
-    _, (b, b_pitch), bias, (out, n), form = matrices
-    a, at_left, row_step, step = lefts
-    top, bottom, is_top = rows
-    j, right, in_lines = columns
-    start, stop, is_first, is_last = part
-    ends = is_first, is_last, form & RELU != 0
-    at = 0
-    while j < right:
-        width = panel_width(right - j, lanes(out))
-        if in_lines and right - j > 2 * LINES * width:  # one more of fewer would take longer
-            width -= past_line(moved(b, j)) % width
-        panel = (b, start * b_pitch + j, b_pitch)
-        if exists(scratch):
-            pitch = whole(width, lanes(out))
-            panel = (scratch, at, pitch)
-            if is_top:
-                source = (b, b_pitch, form & B_TRANSPOSED != 0)
-                pack(source, start, stop, j, j + width, panel)
-            at += pitch * whole(stop - start, lanes(out))
-        i = top
-        while i < bottom:
-            height = tile_height(bottom - i)
-            row = (a, at_left + (i - top) * row_step, row_step, step)
-            extent = (height, width, stop - start)
-            tile(rule, row, panel, (out, i * n + j, n), (bias, j), extent, ends)
-            i += height
-        j += width
-
-
-@inner
-def tile_height(rows):
-    """How many of the rows left the next tile takes: two lower ones may fit better than a high one.
-
-    As with AVX2 eight rows do, which are four and four, not six and two.
-    """
-    lower = lower_tile_rows()
-    return min(rows, lower if tile_rows() < rows <= 2 * lower else tile_rows())
-
-
-@inner
-def panel_width(columns, lanes):
-    """How many of the columns left the next panel takes: all panels get about the same."""
-    most = tile_vectors() * lanes
-    panels = whole(columns, most) // most
-    return min(columns, whole(columns, panels * lanes) // panels)
-
-
-@inner
-def pack(matrix, start, stop, left, right, panel):
-    """Copy a part of the rows of `b`, of each the columns from left to right, to the panel.
-
-    matrix  (data, stride, whether it is transposed)
-    panel   (data, index, stride)
-    """
-    source, stride, is_transposed = matrix
-    target, at, pitch = panel
-    if is_transposed:
-        for j in range(left, right, side(source)):
-            for p in range(start, stop, side(source)):
-                square = (target, at + (p - start) * pitch + j - left, pitch)
-                transpose((source, j * stride + p, stride), square, (right - j, stop - p))
-    else:
-        for p in range(start, stop):
-            for j in range(left, right, lanes(source)):
-                vector = load(source, p * stride + j, right - j, 0.0)
-                store(target, at + (p - start) * pitch + j - left, lanes(source), vector)
-
-
 STRIDED = "Array(T, 2, 'A', readonly=True)"
 
 
@@ -443,7 +300,7 @@ def small_product(a, b, out):
             tiles_and_rest(operands, none, room, COLUMNS, (m, k), (ZERO, m), (ZERO, n))
     elif k == 1 or pitch == 1:
         size = lanes(out)  # of which panels are multiples, in both directions
-        most = min(COLUMNS, SMALL // whole(min(max(k, 1), DEPTH), size) // size * size)
+        most = min(COLUMNS, SMALL // (min(k, DEPTH) + 1) // size * size)
         operands = left, (data(b), column_step), none, (data(out), n), ZERO + B_TRANSPOSED
         tiles_and_rest(operands, packed, room, most, (m, k), (ZERO, m), (ZERO, n))
     else:
@@ -463,6 +320,12 @@ def turned_product(a, b, room, out, scratch, threads):
         for t in prange(threads):
             left, right = cut(len(b), lanes(data(b)), t, threads)
             turned_block(a, b, room, out, share_of(scratch, t, threads), left, right)
+
+
+@inner
+def is_better_turned(m, n):
+    """Whether a result (m, n) is faster turned in the end than the right matrix at the start."""
+    return m <= min(n // TURN_PART, TURN)
 
 
 @inner
@@ -535,25 +398,22 @@ def matmul(a, b, out=None, bias=None, relu=False):
     if k >= LONG:
         if (n == 1 and not form & A_TRANSPOSED) or (m == 1 and form & B_TRANSPOSED):
             matrix, vector = (b, a) if form & B_TRANSPOSED else (a, b)
-            _run(matrix_vector, is_large, matrix, vector.reshape(-1), out.reshape(-1))
+            run(matrix_vector, is_large, matrix, vector.reshape(-1), out.reshape(-1))
             return _finished(out, bias, relu)
         are_dots = form == B_TRANSPOSED and bias is None
         if are_dots and are_better_dots.py_func(m, n, k, a.itemsize, are_tiles_wide()):
-            _run(row_products, is_large, a, b, out)
+            run(row_products, is_large, a, b, out)
             return out
     scratch = nothing = _NOTHING[a.dtype.char]
     if form & B_TRANSPOSED or m >= PACK_CLASHING:
         scratch = _room(n, get_num_threads() if is_large else 1, a.dtype)
-    if form == B_TRANSPOSED and DOTS < m <= min(n // TURN_PART, TURN) and bias is None and is_large:
+    may_be_turned = form == B_TRANSPOSED and bias is None and is_large and m > DOTS
+    if may_be_turned and is_better_turned.py_func(m, n):
         launch(turned_product, a, b, np.empty((n, m), a.dtype), out, scratch)
         return out
     bias = nothing if bias is None else plain(bias)
-    _run(product, is_large, a, b, bias, out, scratch, form)
+    run(product, is_large, a, b, bias, out, scratch, form)
     return out
-
-
-def _run(some_kernel, is_large, *args):
-    return launch(some_kernel, *args) if is_large else some_kernel(*args, 1)
 
 
 def _finished(out, bias, relu):
@@ -581,7 +441,7 @@ def _stored(x):
 
 def _room(n, threads, dtype):
     """Scratch for `product`, of which each thread has an equal share."""
-    size = threads * DEPTH * (min(n, COLUMNS) + VECTOR_BYTES // dtype.itemsize)
+    size = threads * room_of_columns(n, dtype)
     scratch = getattr(_scratch, dtype.char, _NOTHING[dtype.char])
     if scratch.size < size:
         scratch = aligned((size,), dtype)

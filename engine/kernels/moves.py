@@ -132,9 +132,11 @@ class LateMoves(Moves):
         row = builder.udiv(i, INDEX(self.vectors))
         column = builder.sub(i, builder.mul(row, INDEX(self.vectors)))
         at = builder.add(builder.load(self.place), builder.mul(column, INDEX(self.lanes)))
-        at = builder.add(at, builder.mul(row, self.targets[0].strides[0]))
         gradients = self.one.load(builder.gep(self.room, [builder.mul(i, INDEX(self.lanes))]))
-        starts = [builder.gep(target.data, [at]) for target in self.targets]
+        starts = [
+            Operand(builder, [target.data, at, *target.strides]).row(builder, row)
+            for target in self.targets
+        ]
         self.move(self.one, gradients, starts, self.scale)
 
     def end(self, row, sums):
@@ -154,19 +156,14 @@ class LateMoves(Moves):
 def ways_of_moving(context, builder, rule, dtype, result, given):
     """(Moves, LateMoves, the same without clipping and decay, whether there is neither)."""
     (_, vectors), (data, *place) = shapes_of(context)[0], cgutils.unpack_tuple(builder, result)
-    *slots, numbers, waiting = cgutils.unpack_tuple(builder, given)
-    decay, limit, *_ = numbers = cgutils.unpack_tuple(builder, numbers)
+    *slots, numbers, is_bare, waiting = cgutils.unpack_tuple(builder, given)
     fills = [
         Lanes(builder, as_lanes(context, builder, number, types.float64, LanesType(dtype)))
-        for number in numbers
+        for number in cgutils.unpack_tuple(builder, numbers)
     ]
     targets = [Operand(builder, [address, *place]) for address in (data, *slots)]
     moves = Moves(builder, rule, targets, fills)
     waiting = cgutils.unpack_tuple(builder, waiting)
-    is_bare = builder.and_(
-        builder.fcmp_ordered("==", decay, decay.type(1.0)),
-        builder.fcmp_ordered("==", limit, limit.type(float("inf"))),
-    )
     late, bare = (LateMoves(moves, dtype, vectors, waiting, scale) for scale in (1.0, None))
     return moves, late, bare, is_bare
 

@@ -20,7 +20,7 @@ import numpy as np
 from numba import prange
 from numba.extending import overload
 
-from ._jit import inner, kernel, launch, plain
+from ._jit import inner, kernel, plain, run
 from .cuts import cut
 from .memory import empty_like
 from .pairs import moments_row, near_row
@@ -407,10 +407,8 @@ def gather_kernel(parts, statistics, rows, threads):
 def _run(some_kernel, x, *arguments):
     """Call a kernel on the elements of its arrays, with as many threads as the size is worth."""
     flat = [value.ravel() if type(value) is np.ndarray else value for value in arguments]
-    if x.size >= PARALLEL:
-        launch(some_kernel, *flat)
-    elif x.size > 0:
-        some_kernel(*flat, 1)
+    if x.size > 0:
+        run(some_kernel, x.size >= PARALLEL, *flat)
 
 
 def _weights(x, scale, offset):

@@ -22,7 +22,7 @@ import numpy as np
 from numba import prange
 from numba.extending import overload
 
-from ._jit import inner, kernel, launch, plain
+from ._jit import inner, kernel, plain, run
 from .exponentials import exp_term, log
 from .reduce import AHEAD, CHUNK
 from .vmath import (
@@ -352,11 +352,8 @@ def _run(pair_kernel, x, plan, shape, divisor, parallel):
     chunk = min(n, CHUNK if width == 1 else min(ROWS, max(64, CHUNK // width)))
     parts = np.empty(3 * -(-n // chunk) * groups * width, x.dtype)
     out = np.empty(groups * width if shape is None else shape, x.dtype)
-    arguments = x.ravel(), parts, out.ravel(), n, width, chunk, divisor
-    if x.size < parallel:
-        pair_kernel(*arguments, 1)
-    else:
-        launch(pair_kernel, *arguments)
+    is_large = x.size >= parallel
+    run(pair_kernel, is_large, x.ravel(), parts, out.ravel(), n, width, chunk, divisor)
     return out
 
 

@@ -170,11 +170,11 @@ def add_rows(typingctx, count, factors, right, result, columns, is_first):
             before = builder.select(is_first, row.zero, row.load(target)[0])
             row.store(target, [(Lanes(builder, before) + Lanes(builder, total)).value])
 
-        # Vectors that straddle two cache lines take up to a third longer to read.
-        lanes = INDEX(whole.vector.count)
+        # Registers that straddle two cache lines take up to a third longer to read.
         past = emit_past_line(builder, starts[0], dtype)
         is_long = builder.icmp_signed(">", columns, INDEX(LINES * whole.vector.count))
-        first = builder.select(is_long, builder.srem(builder.sub(lanes, past), lanes), INDEX(0))
+        to_line = builder.and_(builder.neg(past), INDEX(_side(context, dtype) - 1))
+        first = builder.select(is_long, to_line, INDEX(0))
         _emit_each_vector(builder, dtype, columns, add, first)
         return context.get_dummy_value()
 

@@ -1,0 +1,227 @@
+"""A product cut into what the caches hold, and what of its operands is copied to lie close by.
+
+The inner dimension is cut into parts, each of which adds its product to the result; the right
+matrix into strips of columns, and these into panels, which are as wide as a register tile; the left
+one into rows that stay in the cache while all panels of a strip pass by. This is the scheme of Goto
+and van de Geijn (Anatomy of High-Performance Matrix Multiplication, 2008), less the packing that
+was measured to be a loss.
+
+Packing reads with the whole width of vectors, once, what the tiles would read in narrow columns,
+again and again: of rows that lie far apart, each in a page of its own, or on the same lines of the
+L1, from where they push each other out.
+
+Inside, matrices are `pointers`.
+"""
+
+from ._jit import ONE, ZERO, inner
+from .cuts import cut, whole
+from .pointers import exists, moved, past_line
+from .registers import lower_tile_rows, tile_rows, tile_vectors
+from .simd import LINES, side, tile, transpose
+from .vmath import VECTOR_BYTES, lanes, load, store
+
+# Measured on Zen 5, with 48 KB of L1 and 1 MB of L2 per core; TOGETHER, APART and PACK_NARROW on
+# Zen 4, with 32.
+DEPTH = 384  # of a part of the inner dimension: as sums of sums, the errors are those of OpenBLAS
+SQUARE = 16  # its parts start at multiples of a vector, or of two
+SHALLOW = 16  # up to this inner dimension, writing the result is the most: a few whole rows at once
+ROWS = 96  # of the left matrix, which stay in the cache
+COLUMNS = 512  # of a strip
+TOGETHER = 4  # vectors of a row of the right matrix that are packed before those of the next row
+CLASH = 4096  # bytes, by multiples of which addresses lie in the same set of lines of the L1
+# The left matrix is packed where it is transposed and its rows clash, for so many columns of the
+# result; and where they are so many bytes apart, for so many panels.
+FEW, APART, PANELS = 32, 900, 16
+# The right one is packed for so many rows of the result, each of which reads all of it. A panel of
+# one vector could stay in the L1 as it is, but straddles cache lines unless the matrix begins with
+# one; where its rows clash, it is packed for fewer.
+PACK, PACK_NARROW, PACK_CLASHING = 200, 64, 30
+# Where the left one is packed tile by tile, whole vectors are written, each over what is too much
+# of the one before: after the last one of a tile, so many more of its rows have room for that.
+SPARE = 8
+LEFT_ROOM = ROWS * (DEPTH + SPARE)
+
+# What `form` of a product is the sum of.
+A_TRANSPOSED, B_TRANSPOSED, RELU = 1, 2, 4
+
+
+# -------------------------------------------------------------------------------------- parts
+
+
+@inner
+def strips(rule, matrices, scratch, room, most, k, rows, columns):
+    """A part of the result, from where to where in rows and columns.
+
+    rule      as of a `tile`, which gets the third of `matrices` as it is
+    matrices  (left, its strides), (right, its stride), bias, (result, its stride), form
+    scratch   where the right matrix is packed; null if it is not to be
+    room      where the left one is, of LEFT_ROOM elements
+    most      columns of a strip
+    k         the inner dimension
+    """
+    (a, (row_step, step)), (_, b_pitch), _, (out, _), _ = matrices
+    (top, bottom), (left, right) = rows, columns
+    # Panels of one vector are cut where cache lines start, if those of all rows do there, so that
+    # each reads one line of a row, not two: for few rows of a result, reading takes the most time.
+    in_lines = tile_vectors() == 1 and not exists(scratch)
+    in_lines = in_lines and bytes_of(out, b_pitch) % VECTOR_BYTES == 0
+    packs_left = row_step == 1 and is_worth_packing_left(a, step, right - left)
+    parts = max(1, (k + DEPTH - 1) // DEPTH)  # one even if there is nothing to add up
+    height = tile_rows() if k <= SHALLOW else ZERO + ROWS
+    for j in range(left, right, most):
+        for part in range(parts):
+            start, stop = cut(k, SQUARE, part, parts)
+            for i in range(top, bottom, height):
+                end = min(i + height, bottom)
+                lefts = (a, i * row_step + start * step, row_step, row_step, step)
+                if packs_left:
+                    lefts = pack_left((a, step), room, (start, stop), (i, end), right - left)
+                panels(
+                    rule,
+                    matrices,
+                    lefts,
+                    scratch,
+                    (i, end, i == top),
+                    (j, min(j + most, right), in_lines),
+                    (start, stop, part == 0, part == parts - 1),
+                )
+
+
+@inner
+def panels(rule, matrices, lefts, scratch, rows, columns, part):
+    """A part's product for up to ROWS rows and COLUMNS columns; packs for the first rows."""
+    _, (b, b_pitch), bias, (out, n), form = matrices
+    a, at_left, between, row_step, step = lefts
+    top, bottom, is_top = rows
+    j, right, in_lines = columns
+    start, stop, is_first, is_last = part
+    ends = is_first, is_last, form & RELU != 0
+    at = packed = ZERO
+    while j < right:
+        width = panel_width(right - j, lanes(out))
+        if in_lines and right - j > 2 * LINES * width:  # one more of fewer would take longer
+            width -= past_line(moved(b, j)) % width
+        panel = (b, start * b_pitch + j, b_pitch)
+        if exists(scratch):
+            pitch = whole(width, lanes(out))
+            panel = (scratch, at, pitch)
+            # A row more: panels are written side by side, on other lines of the L1.
+            size = pitch * (stop - start + 1)
+            if is_top and j >= packed:
+                packed = min(right, j + max(width, TOGETHER // tile_vectors() * width))
+                source = (b, b_pitch, form & B_TRANSPOSED != 0)
+                apart = size if tile_vectors() == 1 else lanes(out)
+                pack(source, (start, stop), (j, packed), (scratch, at, pitch, apart), lanes(out))
+            at += size
+        i = top
+        while i < bottom:
+            height = tile_height(bottom - i, between == row_step)
+            row = (a, at_left + (i - top) * between, row_step, step)
+            extent = (height, width, stop - start)
+            tile(rule, row, panel, (out, i * n + j, n), (bias, j), extent, ends)
+            i += height
+        j += width
+
+
+@inner
+def tile_height(rows, may_be_lower):
+    """How many of the rows left the next tile takes: two lower ones may fit better than a high one.
+
+    As with AVX2 eight rows do, which are four and four, not six and two.
+    """
+    lower, is_better = lower_tile_rows(), tile_rows() < rows <= 2 * lower_tile_rows()
+    return min(rows, lower if may_be_lower and is_better else tile_rows())
+
+
+@inner
+def panel_width(columns, lanes):
+    """How many of the columns left the next panel takes: all panels get about the same."""
+    most = tile_vectors() * lanes
+    panels = whole(columns, most) // most
+    return min(columns, whole(columns, panels * lanes) // panels)
+
+
+# ------------------------------------------------------------------------------------ packing
+
+
+@inner
+def bytes_of(like, elements):
+    return elements * VECTOR_BYTES // lanes(like)
+
+
+@inner
+def clashes(matrix, pitch):
+    """Whether elements so far apart push each other out of the L1."""
+    return bytes_of(matrix, pitch) % CLASH == 0
+
+
+@inner
+def is_worth_packing(rows, right, pitch):
+    """Whether packing the right matrix, not transposed, pays for so many rows of the result."""
+    if tile_vectors() > 1:
+        return rows >= PACK
+    return rows >= PACK_NARROW or (rows >= PACK_CLASHING and clashes(right, pitch))
+
+
+@inner
+def is_worth_packing_left(left, pitch, columns):
+    """Whether packing a transposed left matrix pays for so many columns of the result."""
+    is_far = bytes_of(left, pitch) >= APART and are_many(left, columns)
+    return is_far or (columns >= FEW and clashes(left, pitch))
+
+
+@inner
+def are_many(like, columns):
+    return columns >= PANELS * tile_vectors() * lanes(like)
+
+
+def room_of_columns(n, dtype):
+    """Elements that a part of the inner dimension takes, of so many columns of the right matrix."""
+    # A row more than it has, of panels: see `gemm.panels`.
+    return (DEPTH + 1) * (min(n, COLUMNS) + VECTOR_BYTES // dtype.itemsize)
+
+
+@inner
+def pack_left(matrix, room, part, rows, columns):
+    """Those rows of the transpose of a matrix (data, stride), for so many columns of the result.
+
+    part  of the inner dimension, from where to where
+    room  of LEFT_ROOM elements
+
+    Returns where they are: (data, index, strides from tile to tile, within one, and along a row);
+    the first one for each row of a tile. For many columns, they are packed tile by tile, as each is
+    read for each panel; for few, that takes longer than it gains.
+    """
+    (a, stride), (start, stop) = matrix, part
+    if are_many(a, columns):
+        height, between = tile_rows(), stop - start + SPARE
+        pack((a, stride, False), part, rows, (room, ZERO, height, height * between), height)
+        return room, ZERO, between, ONE, height
+    pack((a, stride, False), part, rows, (room, ZERO, ZERO + ROWS, lanes(a)), lanes(a))
+    return room, ZERO, ONE, ONE, ZERO + ROWS
+
+
+@inner
+def pack(matrix, part, columns, panels, unit):
+    """Copy a part of the rows of a matrix, of each the columns from left to right.
+
+    matrix  (data, stride, whether it is transposed)
+    panels  (data, index, stride of rows, from unit to unit)
+    unit    columns that lie side by side there: as many as a vector has, or at most so many if the
+            matrix is not transposed
+    """
+    (source, stride, is_transposed), (start, stop), (left, right) = matrix, part, columns
+    target, at, pitch, apart = panels
+    size = lanes(source)
+    if is_transposed:
+        for j in range(left, right, side(source)):
+            to = at + (j - left) // size * apart + (j - left) % size
+            for p in range(start, stop, side(source)):
+                square = (target, to + (p - start) * pitch, pitch)
+                transpose((source, j * stride + p, stride), square, (right - j, stop - p))
+    else:
+        for p in range(start, stop):
+            to = at + (p - start) * pitch
+            for j in range(left, right, unit):
+                store(target, to, size, load(source, p * stride + j, right - j, 0.0))
+                to += apart
