@@ -26,8 +26,8 @@ DEPTH = 384  # of a part of the inner dimension: as sums of sums, the errors are
 SQUARE = 16  # its parts start at multiples of a vector, or of two
 SHALLOW = 16  # up to this inner dimension, writing the result is the most: a few whole rows at once
 ROWS = 96  # of the left matrix, which stay in the cache
-COLUMNS = 512  # of a strip
-TOGETHER = 4  # vectors of a row of the right matrix that are packed before those of the next row
+COLUMNS = 1024  # of a strip
+TOGETHER = 16  # panels of one vector that are packed at once
 CLASH = 4096  # bytes, by multiples of which addresses lie in the same set of lines of the L1
 # The left matrix is packed where it is transposed and its rows clash, for so many columns of the
 # result; and where they are so many bytes apart, for so many panels.
@@ -108,9 +108,9 @@ def panels(rule, matrices, lefts, scratch, rows, columns, part):
             # A row more: panels are written side by side, on other lines of the L1.
             size = pitch * (stop - start + 1)
             if is_top and j >= packed:
-                packed = min(right, j + max(width, TOGETHER // tile_vectors() * width))
+                together, apart = (TOGETHER, size) if tile_vectors() == 1 else (1, lanes(out))
+                packed = min(right, j + together * width)
                 source = (b, b_pitch, form & B_TRANSPOSED != 0)
-                apart = size if tile_vectors() == 1 else lanes(out)
                 pack(source, (start, stop), (j, packed), (scratch, at, pitch, apart), lanes(out))
             at += size
         i = top
@@ -177,7 +177,7 @@ def are_many(like, columns):
 
 def room_of_columns(n, dtype):
     """Elements that a part of the inner dimension takes, of so many columns of the right matrix."""
-    # A row more than it has, of panels: see `gemm.panels`.
+    # A row more than the part has: see `panels`.
     return (DEPTH + 1) * (min(n, COLUMNS) + VECTOR_BYTES // dtype.itemsize)
 
 
