@@ -159,9 +159,14 @@ def textbook_step(weights, x, y, rate):
     return -np.log(p[np.arange(len(x)), y]).mean()
 
 
-@pytest.mark.parametrize("count", [1, 9, 64, 300])
-def test_the_steps_are_those_of_a_textbook(rng, count):
-    sizes = 50, 70, 300, 40, 6
+@pytest.mark.parametrize(
+    "sizes, count",
+    [
+        *[((50, 70, 300, 40, 6), count) for count in (1, 9, 64, 300)],
+        ((130, 400, 6), 64),  # of a gradient whose left matrix is packed tile by tile
+    ],
+)
+def test_the_steps_are_those_of_a_textbook(rng, sizes, count):
     x, y = data_of(rng, count, sizes, dtype="float64")
     model = chained(model_of(sizes, dtype="float64"), x, y)
     weights = parameters(model)

@@ -308,6 +308,7 @@ def move_by_product(rule, cells, rates, matrices, scratch, rows):
 
 @inner
 def strips_that_move(name, operands, given, packed, room, m, rows):
+    """The same for the rule of that name, a literal; `given` is what a `tile` gets for it."""
     left, right, (target, outputs) = operands
     matrices = left, right, given, (target, outputs), ZERO
     strips(name, matrices, packed, room, COLUMNS, m, rows, (ZERO, outputs))

@@ -65,9 +65,10 @@ def tile(typingctx, rule, left, right, result, bias, extent, ends):
     left    (data, index of the first element, stride of rows, stride of columns)
     right   (data, index, stride of rows)
     result  (data, index, stride of rows)
-    bias    (data, index): of one row, or empty. Of a rule ((slots, numbers, waiting), index): the
-            data of each slot, which lies as the result does, a tuple, and `no_sums`; the index
-            means nothing. After the last tile comes `end_moves`
+    bias    (data, index): of one row, or empty. Of a rule ((slots, numbers, is_bare, waiting),
+            index): the data of each slot, which lies as the result does, a tuple, whether they say
+            neither to clip nor to decay, and `no_sums`; the index means nothing. After the last
+            tile comes `end_moves`
     extent  (rows, columns, depth): at most `tile_rows()` rows and `tile_vectors()` vectors of
             columns; any depth
     ends    (is_first, is_last, is_relu): booleans, which part of the inner dimension this is, and
