@@ -18,7 +18,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from ._jit import inner, launch, plain
+from ._jit import inner, plain, run
 from .memory import aligned
 from .vmath import VECTOR_BYTES, lanes
 
@@ -220,7 +220,7 @@ class Bundle:
     def _call(self, kernel, arrays, arguments):
         self._pack(self._objects, 8 * PAIRS, *map(id, arrays))
         given = self._like, self._objects, self.table, *arguments
-        return launch(kernel, *given) if self.is_parallel else kernel(*given, 1)
+        return run(kernel, self.is_parallel, *given)
 
     def _usable(self, place, array, arrays):
         # The array as a kernel takes it; what is unusual about it may be harmless.

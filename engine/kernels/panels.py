@@ -129,8 +129,8 @@ def tile_height(rows, may_be_lower):
 
     As with AVX2 eight rows do, which are four and four, not six and two.
     """
-    lower, is_better = lower_tile_rows(), tile_rows() < rows <= 2 * lower_tile_rows()
-    return min(rows, lower if may_be_lower and is_better else tile_rows())
+    is_better = may_be_lower and tile_rows() < rows <= 2 * lower_tile_rows()
+    return lower_tile_rows() if is_better else min(rows, tile_rows())
 
 
 @inner
