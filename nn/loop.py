@@ -73,9 +73,11 @@ class Totals:
         self._count, self._loss = 0, 0.0
 
     def _start(self):
-        self._metrics = [(name, copy.copy(metric)) for name, metric in self._originals]
-        for _, metric in self._metrics:
-            metric.reset_state()
+        self._metrics = []
+        for name, metric in self._originals:
+            own = copy.copy(metric)
+            own.reset_state()
+            self._metrics.append((name, own))
 
     def add(self, loss, y, outputs):
         """Add a batch: its loss, labels and outputs."""
@@ -88,8 +90,10 @@ class Totals:
 
     def means(self):
         """The values so far, a dict from name to number."""
-        results = {name: metric.result() for name, metric in self._metrics}
-        return {"loss": self._loss / self._count, **results}
+        results = {"loss": self._loss / self._count}
+        for name, metric in self._metrics:
+            results[name] = metric.result()
+        return results
 
     def state(self):
         """What `restore` needs to go on from here."""

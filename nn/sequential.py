@@ -51,21 +51,21 @@ class Sequential(Model, Layer):
             flat += layer.flat_layers() if isinstance(layer, Sequential) else [layer]
         return flat
 
-    def plain_layers(self):
-        """As `flat_layers`, if to call them in turn is all that a call does.
+    def plain_models(self):
+        """This model and all Sequentials within, if to call their layers in turn is all they do.
 
         None where a hook, or a method of a subclass, does more.
         """
-        kind, flat = type(self), []
+        kind, models = type(self), [self]
         is_own = kind.forward is Sequential.forward and kind.__call__ is Sequential.__call__
         if not is_own or self._forward_hooks is not None:
             return None
         for layer in self.layers:
-            inner = layer.plain_layers() if isinstance(layer, Sequential) else [layer]
+            inner = layer.plain_models() if isinstance(layer, Sequential) else []
             if inner is None:
                 return None
-            flat += inner
-        return flat
+            models += inner
+        return models
 
     def build(self, input_shape):
         if not self.layers:

@@ -336,8 +336,8 @@ class Model(Module):
             self._first_batch.look(self, x, y, outputs)
         return self._loss_of(y, outputs, weight), y, outputs
 
-    def plain_layers(self):
-        """The layers, if to call them in turn is all that a call does; None when it is not."""
+    def plain_models(self):
+        """This model and all within, if calling the layers in turn is all a call does; or None."""
         return
 
     def is_wide(self):

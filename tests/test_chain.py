@@ -349,6 +349,44 @@ def test_what_changes_between_two_steps_is_seen(rng, change):
     assert_same_bits(model, other)
 
 
+def changes_of_layers():
+    """The same for a model whose activations are layers of their own, within another model."""
+
+    def hook_of_activation(model):
+        model.layers[0].layers[2].register_forward_hook(lambda module, inputs, output: output * 2)
+
+    def other_activation(model):
+        model.layers[0].layers[2].activation = engine.tanh
+
+    def hook_of_inner_model(model):
+        model.layers[0].register_forward_hook(lambda module, inputs, output: output * 2)
+
+    def layer_of_inner_model(model):
+        model.layers[0].layers[2] = nn.Activation("tanh")
+
+    return {change.__name__: change for change in list(locals().values())}
+
+
+@pytest.mark.parametrize("change", changes_of_layers().values(), ids=changes_of_layers())
+def test_what_changes_in_layers_between_two_steps_is_seen(rng, change):
+    x, y = data_of(rng, 6, (4, 8, 3))
+    pair = []
+    for _ in range(2):
+        inner = model_of((4, 8, 3), spelled=True)
+        model = nn.Sequential([nn.Sequential(inner.layers[:3]), *inner.layers[3:]])
+        model.compile(optimizer=sgd(), loss=CLASSES)
+        pair.append(model)
+    model, other = pair
+    common_way(other)
+    for one in pair:
+        for _ in range(2):
+            one.train_on_batch(x, y)
+        change(one)
+    assert step_is_common(model, x, y)
+    other.train_on_batch(x, y)
+    assert_same_bits(model, other)
+
+
 def test_arrays_that_are_replaced_are_found_again(rng):
     x, y = data_of(rng, 6, (4, 8, 3))
     model, other = chained(model_of((4, 8, 3)), x, y), common_way(model_of((4, 8, 3)))
