@@ -37,8 +37,11 @@ class Chain:
     def __reduce__(self):
         return Chain, ()  # for copy and pickle: there are addresses in here
 
-    def step(self, model, x, y):
+    def step(self, model, x, y, check=None):
         """A step of training on a batch of arrays: (loss, outputs), or None if nothing was done.
+
+        check    where it is not known that `x` is finite: raises an error if it is not; called
+                 before anything but the kernel, which looks too, sees `x`
 
         loss     the mean, an array without axes
         outputs  a Tensor; None where the model has no metrics that are calculated from it
@@ -58,14 +61,19 @@ class Chain:
             is_plain = type(layer) is Flatten and type(x) is np.ndarray
             if is_plain and layer._forward_hooks is None:
                 x = x.reshape(len(x), -1)  # what a call makes of it, in half the time
-            else:
-                x = layer(x)
+                continue
+            if check is not None:
+                check()
+            x, check = layer(x), None
         x = x.data if type(x) is Tensor else x
         if x.dtype is not self._dtype or x.ndim != 2:
             return None
         labels, targets = self._labels_of(y, len(x))
-        if self._plan.run(x, labels, targets, optimizer.rates()) >= 0:
-            integer_labels(self._name, y, self._plan.logits.shape)  # which says what is wrong
+        done = self._plan.run(x, labels, targets, optimizer.rates(), check is not None)
+        if done == kernels.NOT_FINITE:
+            return None
+        if done != kernels.STEPPED:  # which says what is wrong with the labels
+            integer_labels(self._name, y, self._plan.logits.shape)
         optimizer.moved()
         outputs = self._last(Tensor(self._plan.logits)) if model._metrics else None
         return self._plan.loss(), outputs

@@ -228,9 +228,12 @@ class Stream:
             index += 1
 
 
-def batch(what, x, y=None, sample_weight=None, class_weight=None):
-    """One batch (x, y, sample_weight), in arrays that were checked."""
-    return _weighted(examples(what, x, y, sample_weight), class_weight)
+def batch(what, x, y=None, sample_weight=None, class_weight=None, looks=True):
+    """One batch (x, y, sample_weight), in arrays that were checked.
+
+    looks  False: whether `x` is finite is left to `require_finite`
+    """
+    return _weighted(examples(what, x, y, sample_weight, looks), class_weight)
 
 
 def _given(what, index, batch, labelled):
@@ -256,12 +259,14 @@ def _weighted(batch, class_weight):
     return x, y, of_classes if weight is None else of_classes * weight
 
 
-def examples(what, x, y=None, sample_weight=None):
+def examples(what, x, y=None, sample_weight=None, looks=True):
     """Examples, labels and weights as arrays that a model can be trained on.
 
     Checks that they are numbers, as many of each, and, but for mapped files, finite.
+
+    looks  False: whether `x` is finite is left out
     """
-    x = _finite(what, "x", x)
+    x = (_finite if looks else _numbers)(what, "x", x)
     if x.ndim < 2:
         raise ValueError(
             f"{what}: expected x to hold examples, of shape (n, ...), got shape {x.shape}"
@@ -290,18 +295,29 @@ def _as_array(values):
 
 
 def _finite(what, name, values):
+    array = _numbers(what, name, values)
+    if array.dtype.kind == "f" and not is_mapped(array):
+        require_finite(what, name, array)
+    return array
+
+
+def _numbers(what, name, values):
     try:
         array = _as_array(values)
     except ValueError as error:
         raise ValueError(f"{what}: expected {name} in equal rows, got a ragged list ({error})")
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{what}: expected {name} to hold numbers, got {array.dtype}")
-    if array.ndim and array.dtype.kind == "f" and not is_mapped(array):
+    return array
+
+
+def require_finite(what, name, array):
+    """Raise ValueError where an array holds nan or inf."""
+    if array.ndim:
         search = first_not_finite if array.size <= LOOKED_AT else _in_many_rows
         bad = search(array)
         if bad is not None:
             raise ValueError(f"{what}: {name} holds nan or inf, first in example {bad}")
-    return array
 
 
 def _in_many_rows(array):

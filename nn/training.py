@@ -232,20 +232,25 @@ class Model(Module):
         return_dict                   return {"loss": ..., name: ...} instead
         """
         self._require_compiled("train_on_batch")
-        batch = data.batch("train_on_batch", x, y, sample_weight, class_weight)
-        totals = Totals(self._metrics)
-        totals.add(*self._train_step(*batch))
+        what = "train_on_batch"
+        x, y, weight = data.batch(what, x, y, sample_weight, class_weight, looks=False)
+        totals, check = Totals(self._metrics), lambda: data.require_finite(what, "x", x)
+        totals.add(*self._train_step(x, y, weight, check=check))
         return _as_keras(totals.means(), return_dict)
 
-    def _train_step(self, x, y, weight=None, index=0, on_gradients=()):
+    def _train_step(self, x, y, weight=None, index=0, on_gradients=(), check=None):
         if not self.training:
             self.train()
         x, first, done = self._as_input(x), self._first_batch, None
         if first.waits:
             self._chain = Chain()
         elif weight is None and not on_gradients:
-            done = self._chain.step(self, x, y)
-        loss, outputs = done or self._step_by_step(x, y, weight, index, on_gradients)
+            done = self._chain.step(self, x, y, check)
+        if done is None:
+            if check is not None:
+                check()
+            done = self._step_by_step(x, y, weight, index, on_gradients)
+        loss, outputs = done
         if first.watches:
             first.watch(self, loss)
         return loss, y, outputs

@@ -62,7 +62,7 @@ def data_of(rng, count, sizes, loss=CLASSES, dtype="float32"):
 def common_way(model):
     """The model, without the shorter way."""
 
-    def step(x, y, weight=None, index=0, on_gradients=()):
+    def step(x, y, weight=None, index=0, on_gradients=(), check=None):
         model.train()
         x = model._as_input(x)
         loss, outputs = model._step_by_step(x, y, weight, index, on_gradients)
@@ -453,6 +453,52 @@ def test_a_label_out_of_range_moves_nothing(rng, label):
     for p, q in zip(parameters(model), before):
         np.testing.assert_array_equal(p, q)
     assert model.optimizer.iterations == steps
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("count", [1, 6, 400])  # the last is looked at by all threads
+def test_examples_that_are_not_finite_move_nothing(rng, count, dtype, bad):
+    sizes = (201, 8, 3)
+    x, y = data_of(rng, count, sizes, dtype=dtype)
+    model = model_of(sizes, adam, dtype=dtype)
+    for _ in range(2):
+        model.train_on_batch(x, y)
+    before, steps = parameters(model), model.optimizer.iterations
+    for row, column in {(0, 0), (0, 200), (count // 2, 100), (count - 1, 0), (count - 1, 200)}:
+        broken = x.copy()
+        broken[row, column] = bad
+        message = f"train_on_batch: x holds nan or inf, first in example {row}$"
+        with pytest.raises(ValueError, match=message):
+            model.train_on_batch(broken, y)
+    for p, q in zip(parameters(model), before):
+        np.testing.assert_array_equal(p, q)
+    assert model.optimizer.iterations == steps
+    kernel, bias = model.layers[1].parameters()
+    kernel.data[...], bias.data[...] = 0, -1
+    model.train_on_batch(np.full_like(x, np.finfo(dtype).max), y)  # which is finite
+    assert model.optimizer.iterations == steps + 1
+
+
+def test_examples_are_looked_at_before_a_layer_hides_what_they_are(rng):
+    class Tidy(nn.Layer):
+        def output_shape(self, input_shape):
+            return input_shape
+
+        def forward(self, x):
+            return engine.where(engine.isfinite(x), x, 0.0)
+
+    model = nn.Sequential([Tidy(input_shape=(4,)), nn.Dense(3, activation="softmax")])
+    model.compile("sgd", CLASSES)
+    x, y = data_of(rng, 6, (4, 3))
+    for _ in range(2):
+        model.train_on_batch(x, y)
+    before = parameters(model)
+    x[5, 3] = np.nan
+    with pytest.raises(ValueError, match="train_on_batch: x holds nan or inf, first in example 5"):
+        model.train_on_batch(x, y)
+    for p, q in zip(parameters(model), before):
+        np.testing.assert_array_equal(p, q)
 
 
 def test_labels_and_examples_of_any_layout(rng):

@@ -199,6 +199,8 @@ def test_a_mapped_file_is_checked_batch_by_batch(tmp_path, line, shuffle):
     model = regressor()
     with pytest.raises(ValueError, match="fit: x holds nan or inf, in example 41"):
         model.fit(np.asarray(bad), y, 10, verbose=0, shuffle=shuffle)  # a view is mapped as well
+    with pytest.raises(ValueError, match="train_on_batch: x holds nan or inf, first in example 1"):
+        model.train_on_batch(bad[40:44], y[40:44])
     assert all(np.isfinite(p.numpy()).all() for p in model.parameters())
 
 

@@ -6,10 +6,11 @@ layers, by a table of where their arrays lie. The gradient of the weights is not
 of registers has all of it: it moves its weights at once. For one example, which leaves time for
 nothing but reading the weights, one pass over them does all of the way back.
 
-A call is a row of stages: a forward for each layer, the loss, a backward for each layer. In a stage
-the threads share out the columns or rows of what it writes; the next one begins when all are done.
-Each number is the result of the same operations in the same order as in the kernels that do one
-thing each, so that the bits are the same.
+A call is a row of stages: a look at the examples where that is asked for, a forward for each layer,
+the loss, a backward for each layer. In a stage the threads share out the columns or rows of what it
+writes; the next one begins when all are done: see `stages`. Each number is the result of the same
+operations in the same order as in the kernels that do one thing each, so that the bits are the
+same.
 """
 
 import numpy as np
@@ -51,6 +52,7 @@ from .panels import (
 from .pointers import data, pointer_at, stack_room
 from .registers import tile_rows, tile_vectors
 from .softmax import do_rows
+from .stages import DONE, MOST, STOPPED, WORDS, add, begin, next_part, seen
 from .update import DECAY, LIMIT, move_block
 from .vmath import compute, first, formula, lanes, load, store
 
@@ -63,15 +65,21 @@ INPUTS, OUTPUTS, FORM, OUT, KERNEL = range(5)
 BIAS, WIDTH = KERNEL + 4, KERNEL + 8
 ADDRESS, RATES, FIRST, SECOND = range(4)
 
-# Of the plan: which rule and loss, and the addresses of what is used again in each step.
-RULE, LOSS, SLOPES = 0, 1, 2  # of SLOPES there are two, and of PORTIONS: for layers in turn
-LOSS_VALUES, SEEDS, GRADIENTS, TURNED, SUMS, PORTIONS = range(4, 10)
+# Of the plan: which rule and loss, whether to look if the examples are finite, and the addresses of
+# what is used again in each step.
+RULE, LOSS, LOOKS, SLOPES = range(4)  # of SLOPES there are two, and of PORTIONS: for layers in turn
+LOSS_VALUES, SEEDS, GRADIENTS, TURNED, SUMS, PORTIONS = range(SLOPES + 2, SLOPES + 8)
 MEAN = PORTIONS + 2
 PLAN = MEAN + 1
 
 # A stage is worth threads from so many multiply-adds of a product on, or elements of a kernel,
-# however few the examples are, or logits.
-PARALLEL, WEIGHTS, LOGITS = 300_000, 1 << 16, 18_000
+# however few the examples are, or logits, or elements of the examples.
+PARALLEL, WEIGHTS, LOGITS, LOOKED_AT = 300_000, 1 << 16, 18_000, 1 << 16
+
+LOOK = -1  # the stage before the others, where it is asked for
+
+# What a call returns for a step that was made, and for examples that are not all finite.
+STEPPED, NOT_FINITE = -1, -2
 
 
 @formula
@@ -364,10 +372,13 @@ def move_bias(layers, layer, plan, g, nothing, rates, part, parts):
 
 
 @inner
-def do_stage(stage, operands, part, parts):
+def do_stage(stage, operands, words, part, parts):
     scratch, layers, plan, x, labels, targets, rates = operands
     count, m = layers.shape[0], x.shape[0]
-    if stage < count:
+    if stage == LOOK:
+        low, high = cut(x.size, lanes(x), part, parts)
+        add(words, ZERO + STOPPED, ZERO + (not reduce.are_finite(x.reshape(-1), low, high)))
+    elif stage < count:
         forward(layers, stage, plan, x, scratch, part, parts)
     elif stage == count:
         outputs = layers[count - 1, OUTPUTS]
@@ -384,6 +395,8 @@ def do_stage(stage, operands, part, parts):
 @inner
 def is_worth_threads(stage, layers, m):
     count = layers.shape[0]
+    if stage == LOOK:
+        return m * layers[0, INPUTS] >= LOOKED_AT
     layer = stage if stage < count else 2 * count - stage
     if stage == count:
         return m * layers[count - 1, OUTPUTS] >= LOGITS
@@ -391,28 +404,62 @@ def is_worth_threads(stage, layers, m):
     return m * size >= PARALLEL or size >= WEIGHTS
 
 
+@inner
+def stages_from(stage, layers, m, threads):
+    """(where the stages end that are done without a meeting from that one on, in how many parts).
+
+    What is not worth threads is done by one, stage after stage.
+    """
+    stop, last = stage + 1, 2 * layers.shape[0] + 1
+    if is_worth_threads(stage, layers, m):
+        return stop, threads
+    while LOOK < stage and stop < last and not is_worth_threads(stop, layers, m):
+        stop += 1
+    return stop, ONE
+
+
+@inner
+def do_stages(operands, words, stage, thread, threads):
+    """What a thread has to do of all stages from that one on."""
+    layers, x, done = operands[1], operands[3], ZERO
+    while stage <= 2 * layers.shape[0] and seen(words, ZERO + STOPPED) == 0:
+        stop, parts = stages_from(stage, layers, x.shape[0], threads)
+        done += parts
+        part = next_part(words, stage - LOOK, thread, parts, done)
+        while part >= 0:
+            for at in range(stage, stop):
+                do_stage(at, operands, words, part, parts)
+            add(words, ZERO + DONE, ONE)
+            part = next_part(words, stage - LOOK, thread, parts, done)
+        stage = stop
+
+
 @kernel(
     "int64(T[::1], int64[:, ::1], int64[::1], T[:, ::1], int64[::1], T[:, ::1], "
     "float64[:, ::1], int64)"
 )
 def chain_step(scratch, layers, plan, x, labels, targets, rates, threads):
-    """Returns -1, or the first row whose label is out of range; then nothing has been done."""
+    """Returns STEPPED; or NOT_FINITE, or the first row whose label is out of range."""
     m, count = x.shape[0], layers.shape[0]
     for row in range(labels.size):
         if not 0 <= labels[row] < layers[count - 1, OUTPUTS]:
             return row
     operands = scratch, layers, plan, x, labels, targets, rates
-    for stage in range(2 * count + 1):
-        if threads == 1 or not is_worth_threads(stage, layers, m):
-            do_stage(stage, operands, 0, 1)
-        else:
-            for t in prange(threads):
-                do_stage(stage, operands, t, threads)
+    words = stack_room(data(plan), WORDS)
+    stage, shared = ZERO + LOOK if plan[LOOKS] else ZERO, begin(words)
+    threads = min(threads, MOST)
+    if threads == 1:
+        do_stages(operands, words, stage, ZERO, ONE)
+    else:
+        for t in prange(threads):
+            do_stages(operands, pointer_at(data(plan), shared), stage, np.int64(t), threads)
+    if seen(words, ZERO + STOPPED) != 0:
+        return NOT_FINITE
     size = m * layers[count - 1, OUTPUTS] if plan[LOSS] == 2 else m
     losses = array_at(scratch, plan[LOSS_VALUES], (size,))
     mean = array_at(scratch, plan[MEAN], (1,))
     reduce.do_parts("sum", losses, mean, size, 1, size, float(size), 0, 1)
-    return -1
+    return STEPPED
 
 
 # -------------------------------------------------------------------------------- from Python
@@ -442,18 +489,20 @@ class Plan:
                 row[start : start + FIRST] = array.ctypes.data, of[GROUP]
                 row[start + FIRST : start + FIRST + len(slots)] = slots
         self._plan = np.zeros(PLAN, np.int64)
-        self._plan[:SLOPES] = list(RULES).index(rule), LOSSES.index(loss)
+        self._plan[:LOOKS] = list(RULES).index(rule), LOSSES.index(loss)
         self._no_labels = np.empty(0, np.int64)
         self._no_targets = np.empty((0, 0), self.dtype)
         self._room = self._threads = self._count = 0
+        self._looks = False
 
-    def run(self, x, labels, targets, rates):
-        """A step on a batch. Returns -1, or the first row whose label is out of range.
+    def run(self, x, labels, targets, rates, looks):
+        """A step on a batch. Returns as `chain_step` does.
 
         x        (m, inputs) of the dtype of the plan
         labels   (m,) of int64, or None, then
         targets  (m, outputs) of the dtype of the plan
         rates    as in `update.move`
+        looks    whether to look first if all of `x` is finite
 
         After it `logits` (m, outputs) are those of the batch; the next step overwrites them.
         """
@@ -464,6 +513,8 @@ class Plan:
             self._set_count(count)
         labels = self._no_labels if labels is None else plain(labels)
         targets = self._no_targets if targets is None else plain(targets)
+        if looks != self._looks:
+            self._looks = self._plan[LOOKS] = looks
         arrays = plain(x), labels, targets, rates
         return launch(chain_step, self._scratch, self._table, self._plan, *arrays)
 

@@ -18,7 +18,7 @@ from numba import prange
 from numba.extending import overload
 
 from ._jit import inner, kernel, launch, plain
-from .vmath import FORMULAS, compute, first, formula, lanes, load, prefetch, store
+from .vmath import FORMULAS, absolute, compute, first, formula, lanes, load, prefetch, store
 
 BLOCK = 64  # vectors
 # Of a row, the elements of a chunk; where columns are reduced, those of a chunk of rows.
@@ -52,6 +52,12 @@ def lost_in_sum(x, y, total):
     """What rounding has taken from x + y (Knuth's TwoSum)."""
     from_y = total - x
     return (x - (total - from_y)) + (y - from_y)
+
+
+@formula
+def or_not_finite(found, x):
+    """What was found so far; 1 where x is nan or infinite."""
+    return found.where(absolute(x) < math.inf, 1.0)
 
 
 @formula
@@ -94,6 +100,15 @@ def fold_lesser(total, lost):
 
 
 # ----------------------------------------------------------------------------------- kernels
+
+
+@inner
+def are_finite(x, low, high):
+    """Whether none of the elements from low to high is nan or infinite."""
+    found = load(x, low, 0, 0.0)
+    for at in range(low, high, lanes(x)):
+        found = compute("or_not_finite", found, load(x, at, high - at, 0.0))
+    return first(compute("all_sum", found)) == 0
 
 
 def _row_part(combine, lost_by, fold):
