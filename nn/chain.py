@@ -109,7 +109,7 @@ class Chain:
         for tensor, array, node in self._tensors:
             if tensor.data is not array or tensor.node is not node or node.grad is not None:
                 return False
-        return True
+        return all(layer.axis in (-1, 1) for layer in self._softmaxes)
 
     def _find_out(self, model, optimizer):
         """Whether the model is a chain; then what a step needs is kept."""
@@ -127,6 +127,7 @@ class Chain:
         if not forms or any(layer.parameters() for layer in self._front):
             return False
         self._activations = [(layer, layer.activation) for layer in layers[first:]]
+        self._softmaxes = [layer for layer in layers if type(layer) is Softmax]  # none, or the last
         self._dense = [(layer, layer.kernel, layer.bias) for layer in forms]
         tensors = [tensor for _, *both in self._dense for tensor in both]
         if not self._fits(tensors):

@@ -387,6 +387,21 @@ def test_what_changes_in_layers_between_two_steps_is_seen(rng, change):
     assert_same_bits(model, other)
 
 
+def test_another_axis_of_softmax_is_seen(rng):
+    x, y = data_of(rng, 6, (4, 3))
+    model = nn.Sequential([nn.Dense(3, input_shape=(4,)), nn.Softmax()])
+    model.compile(optimizer=sgd(), loss=CLASSES)
+    chained(model, x, y)
+    model.train_on_batch(x, y)
+    del model._step_by_step
+    before = parameters(model)
+    model.layers[-1].axis = 0
+    with pytest.raises(ValueError, match="got softmax along another axis than the last"):
+        model.train_on_batch(x, y)
+    for p, q in zip(parameters(model), before):
+        np.testing.assert_array_equal(p, q)
+
+
 def test_arrays_that_are_replaced_are_found_again(rng):
     x, y = data_of(rng, 6, (4, 8, 3))
     model, other = chained(model_of((4, 8, 3)), x, y), common_way(model_of((4, 8, 3)))
