@@ -46,6 +46,9 @@ SIZES = sorted(
     | {(30, k, 24) for k in (2048, 2049, 4097)}
     # Of a transposed left matrix that is packed tile by tile
     | {(m, k, 800) for m, k in [(225, 9), (288, 40), (291, 400)]}
+    | {(m, 60, 800) for m in range(226, 235)}
+    # Of rows that stay in the cache (144, where they are not longer than 272)
+    | {(m, k, 130) for m in (143, 144, 145) for k in (270, 540, 560)}
     # Of one row of so many columns that their rows clash, read 4 at a time, and of one column
     | {(1, k, n) for k in (3, 4, 67, 200) for n in (512, 1024, 1030)}
     | {(m, 70, 1) for m in (80, 512, 1024, 1025)}
@@ -368,6 +371,7 @@ sizes = [(1, 70, 70), (1, 5, 33), (7, 20, 50), (13, 520, 17), (205, 30, 40), (90
 sizes += [(7, 270, 9), (18, 300, 70), (26, 300, 10), (33, 20, 1024), (1024, 9, 40), (8, 70, 21)]
 sizes += [(30, 64, 20), (40, 70, 24), (63, 20, 256), (64, 20, 256), (100, 30, 100)]
 sizes += [(66, 400, 150), (40, 70, 1024), (225, 30, 256), (291, 400, 270), (1, 70, 200)]
+sizes += [(m, 20, 256) for m in range(226, 233)] + [(144, 272, 150), (145, 544, 150)]
 for m, k, n in sizes:
     a, b = rng.integers(-9, 10, (m, k)), rng.integers(-9, 10, (k, n))
     for orders in ("CC", "CF", "FC"):

@@ -28,7 +28,7 @@ BUDGETS = {
     # NumPy's functions got kept memory too; 4010 until kernels were kept as machine code alone;
     # 4020 until parameters were moved beside the products of the next tile, and large tiles of dot
     # products could be a row lower; 4110 until the left matrix was packed tile by tile, and some
-    # panels of the right one at once (in a file that gemm.py was cut in two for: 20 lines of those)
+    # panels of the right one at once (in a file that gemm.py was cut in two for: 20 lines);
     # 4145 until a step looked itself whether the examples are finite, and was one parallel region
     "engine/kernels": (4270, "GEMM, vectors, softmax, normalizations, sums, updates, memory, step"),
     "nn": (3650, "modules, training, data, saving, pairing, diagnostics, first weights, schedules"),

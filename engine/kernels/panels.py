@@ -25,7 +25,8 @@ from .vmath import VECTOR_BYTES, lanes, load, store
 DEPTH = 384  # of a part of the inner dimension: as sums of sums, the errors are those of OpenBLAS
 SQUARE = 16  # its parts start at multiples of a vector, or of two
 SHALLOW = 16  # up to this inner dimension, writing the result is the most: a few whole rows at once
-ROWS = 96  # of the left matrix, which stay in the cache
+# Of the left matrix, which stay in the cache: more where they lie close by and are not so long
+ROWS, MORE_ROWS, SHORT = 96, 144, 272
 COLUMNS = 1024  # of a strip
 TOGETHER = 16  # panels of one vector that are packed at once
 CLASH = 4096  # bytes, by multiples of which addresses lie in the same set of lines of the L1
@@ -38,8 +39,8 @@ FEW, APART, PANELS = 32, 900, 16
 PACK, PACK_NARROW, PACK_CLASHING = 200, 64, 30
 # Where the left one is packed tile by tile, whole vectors are written, each over what is too much
 # of the one before: after the last one of a tile, so many more of its rows have room for that.
-SPARE = 8
-LEFT_ROOM = ROWS * (DEPTH + SPARE)
+SPARE = 16
+LEFT_ROOM = max(ROWS * (DEPTH + SPARE), MORE_ROWS * (SHORT + SPARE))
 
 # What `form` of a product is the sum of.
 A_TRANSPOSED, B_TRANSPOSED, RELU = 1, 2, 4
@@ -66,22 +67,24 @@ def strips(rule, matrices, scratch, room, most, k, rows, columns):
     in_lines = tile_vectors() == 1 and not exists(scratch)
     in_lines = in_lines and bytes_of(out, b_pitch) % VECTOR_BYTES == 0
     packs_left = row_step == 1 and is_worth_packing_left(a, step, right - left)
+    are_close = row_step != 1 or (packs_left and are_many(a, right - left))
     parts = max(1, (k + DEPTH - 1) // DEPTH)  # one even if there is nothing to add up
-    height = tile_rows() if k <= SHALLOW else ZERO + ROWS
     for j in range(left, right, most):
         for part in range(parts):
             start, stop = cut(k, SQUARE, part, parts)
+            most_rows = MORE_ROWS if are_close and stop - start <= SHORT else ROWS
+            height = tile_rows() if k <= SHALLOW else ZERO + most_rows
             for i in range(top, bottom, height):
                 end = min(i + height, bottom)
                 lefts = (a, i * row_step + start * step, row_step, row_step, step)
                 if packs_left:
-                    lefts = pack_left((a, step), room, (start, stop), (i, end), right - left)
+                    lefts = pack_left((a, step, False), room, (start, stop), (i, end), right - left)
                 panels(
                     rule,
                     matrices,
                     lefts,
                     scratch,
-                    (i, end, i == top),
+                    (i, end, i == top, i == top and end == bottom),
                     (j, min(j + most, right), in_lines),
                     (start, stop, part == 0, part == parts - 1),
                 )
@@ -89,13 +92,16 @@ def strips(rule, matrices, scratch, room, most, k, rows, columns):
 
 @inner
 def panels(rule, matrices, lefts, scratch, rows, columns, part):
-    """A part's product for up to ROWS rows and COLUMNS columns; packs for the first rows."""
+    """A part's product for some rows and up to COLUMNS columns; packs for the first rows.
+
+    Where these are all, what has been packed is not needed again, and the next is packed over it.
+    """
     _, (b, b_pitch), bias, (out, n), form = matrices
     a, at_left, between, row_step, step = lefts
-    top, bottom, is_top = rows
+    top, bottom, is_top, are_all = rows
     j, right, in_lines = columns
     start, stop, is_first, is_last = part
-    ends = is_first, is_last, form & RELU != 0
+    ends, lower = (is_first, is_last, form & RELU != 0), lower_tiles(top, bottom)
     at = packed = ZERO
     while j < right:
         width = panel_width(right - j, lanes(out))
@@ -104,33 +110,36 @@ def panels(rule, matrices, lefts, scratch, rows, columns, part):
         panel = (b, start * b_pitch + j, b_pitch)
         if exists(scratch):
             pitch = whole(width, lanes(out))
-            panel = (scratch, at, pitch)
             # A row more: panels are written side by side, on other lines of the L1.
             size = pitch * (stop - start + 1)
             if is_top and j >= packed:
                 together, apart = (TOGETHER, size) if tile_vectors() == 1 else (1, lanes(out))
-                packed = min(right, j + together * width)
+                at, packed = ZERO if are_all else at, min(right, j + together * width)
                 source = (b, b_pitch, form & B_TRANSPOSED != 0)
                 pack(source, (start, stop), (j, packed), (scratch, at, pitch, apart), lanes(out))
+            panel = (scratch, at, pitch)
             at += size
         i = top
         while i < bottom:
-            height = tile_height(bottom - i, between == row_step)
-            row = (a, at_left + (i - top) * between, row_step, step)
-            extent = (height, width, stop - start)
+            height = tile_rows() if i < lower else lower_tile_rows()
+            along = step if between == row_step else height
+            row = (a, at_left + (i - top) * between, row_step, along)
+            extent = (min(height, bottom - i), width, stop - start)
             tile(rule, row, panel, (out, i * n + j, n), (bias, j), extent, ends)
             i += height
         j += width
 
 
 @inner
-def tile_height(rows, may_be_lower):
-    """How many of the rows left the next tile takes: two lower ones may fit better than a high one.
+def lower_tiles(top, bottom):
+    """The row from which on lower tiles are taken: two of them may fit better than a high one.
 
-    As with AVX2 eight rows do, which are four and four, not six and two.
+    As with AVX2 for eight rows, which are four and four, not six and two.
     """
-    is_better = may_be_lower and tile_rows() < rows <= 2 * lower_tile_rows()
-    return lower_tile_rows() if is_better else min(rows, tile_rows())
+    rows, rest = bottom - top, (bottom - top) % tile_rows()
+    if 0 < rest and tile_rows() + rest <= min(rows, 2 * lower_tile_rows()):
+        return bottom - rest - tile_rows()
+    return bottom - rest if rest <= lower_tile_rows() else bottom
 
 
 @inner
@@ -183,22 +192,26 @@ def room_of_columns(n, dtype):
 
 @inner
 def pack_left(matrix, room, part, rows, columns):
-    """Those rows of the transpose of a matrix (data, stride), for so many columns of the result.
+    """Pack some rows of a left matrix that is transposed, for so many columns of the result.
 
-    part  of the inner dimension, from where to where
-    room  of LEFT_ROOM elements
+    matrix  as it lies there, as of `pack`: (data, stride, False)
+    room    of LEFT_ROOM elements
+    part    of the inner dimension, from where to where
 
-    Returns where they are: (data, index, strides from tile to tile, within one, and along a row);
-    the first one for each row of a tile. For many columns, they are packed tile by tile, as each is
-    read for each panel; for few, that takes longer than it gains.
+    Returns where they are: (data, index, strides from row to row of those that begin a tile, within
+    a tile, and along a row). For many columns, they are packed tile by tile, as each is read for
+    each panel: the first two strides differ, and the last one is the height of the tile. For few,
+    that takes longer than it gains.
     """
-    (a, stride), (start, stop) = matrix, part
-    if are_many(a, columns):
-        height, between = tile_rows(), stop - start + SPARE
-        pack((a, stride, False), part, rows, (room, ZERO, height, height * between), height)
-        return room, ZERO, between, ONE, height
-    pack((a, stride, False), part, rows, (room, ZERO, ZERO + ROWS, lanes(a)), lanes(a))
-    return room, ZERO, ONE, ONE, ZERO + ROWS
+    (a, _, _), (start, stop), (top, bottom) = matrix, part, rows
+    if not are_many(a, columns):
+        pack(matrix, part, rows, (room, ZERO, ZERO + ROWS, lanes(a)), lanes(a))
+        return room, ZERO, ONE, ONE, ZERO + ROWS
+    between, lower = stop - start + SPARE, lower_tiles(top, bottom)
+    for left, right, height in (top, lower, tile_rows()), (lower, bottom, lower_tile_rows()):
+        place = room, (left - top) * between, height, height * between
+        pack(matrix, part, (left, right), place, height)
+    return room, ZERO, between, ONE, tile_rows()
 
 
 @inner

@@ -10,15 +10,13 @@ that it lies in: how a matrix is cut into tiles leaves no trace in its bits. Wha
 tiles are products of one row, see `add_rows`, and dot products, see `dot_tile`.
 """
 
-import functools
-
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from .moves import Results, ways_of_moving
 from .pointers import INDEX, emit_past_line
-from .registers import Operand, Row, shapes_of, tile_shapes, widest_register
+from .registers import Operand, Row, shapes_of, widest_register
 from .vmath import VECTOR_BYTES, Lanes, splat
 
 # --------------------------------------------------------------------------------------- tile
@@ -188,20 +186,15 @@ def add_rows(typingctx, count, factors, right, result, columns, is_first):
 COLUMN = 4  # rows of the left matrix, in a tile of dot products with one of the right
 
 
-@functools.cache
-def dot_shapes(target):
-    """The tiles of dot products for a target: (rows of the left matrix, rows of the right one).
+def _dot_shapes(context):
+    """The tiles of dot products: (rows of the left matrix, rows of the right one).
 
-    The sums are vectors, and a vector of each row has to find room beside them: see `tile_shapes`.
+    The sums are vectors, and a vector of each row has to find room beside them: see `registers`.
     With AVX-512 there are two, since ten rows, of ten classes, would leave a sixth of three tiles
     of four empty. The larger one may also be a row lower.
     """
-    (rows, _), *_ = tile_shapes(target)
+    (rows, _), *_ = shapes_of(context)
     return {8: ((4, 4), (5, 5)), 6: ((3, 2),)}.get(rows, ((1, 2),))
-
-
-def _dot_shapes(context):
-    return dot_shapes(context.codegen().magic_tuple())
 
 
 @intrinsic(prefer_literal=True)
