@@ -127,16 +127,16 @@ class Chain:
         if not forms or any(layer.parameters() for layer in self._front):
             return False
         self._activations = [(layer, layer.activation) for layer in layers[first:]]
-        self._softmaxes = [layer for layer in layers if type(layer) is Softmax]  # none, or the last
+        self._softmaxes = [layer for layer in layers[first:] if type(layer) is Softmax]
         self._dense = [(layer, layer.kernel, layer.bias) for layer in forms]
         tensors = [tensor for _, *both in self._dense for tensor in both]
-        if not self._fits(tensors):
+        if not self._fits(tensors) or not self._is_as_it_was(model, optimizer):
             return False
         self._plan = self._make_plan(optimizer, forms)
         return True
 
     def _fits(self, tensors):
-        """Whether the parameters are just those of the optimizer, and nothing waits or listens."""
+        """Whether the parameters are just those of the optimizer, and lie as the kernel needs."""
         if {id(tensor) for tensor in tensors} != {id(p) for p in self._share.parameters}:
             return False
         self._tensors = [(tensor, tensor.data, tensor.node) for tensor in tensors]
@@ -146,8 +146,7 @@ class Chain:
         return (
             len(tensors) == len(self._share.parameters)
             and all(array.flags.carray and array.dtype is self._dtype for array in arrays)
-            and all(tensor.requires_grad and tensor.grad is None for tensor in tensors)
-            and all(layer._forward_hooks is None for layer, _ in self._activations)
+            and all(tensor.requires_grad for tensor in tensors)
             and all(len(kernel) > 1 for kernel in arrays[::2])
         )
 
@@ -178,7 +177,5 @@ def _forms(layers, last):
         else:
             return {}
         if activation is not last and activation not in FORMS:
-            return {}
-        if type(layer) is Softmax and layer.axis not in (-1, 1):
             return {}
     return forms if activation is last else {}
