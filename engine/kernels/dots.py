@@ -68,10 +68,10 @@ def are_better_dots(m, n, k, itemsize, is_wide):
 
     is_wide  whether register tiles have several vectors
     """
-    if min(m, n) <= DOTS and k >= DOTS_LONG:
+    if k >= DOTS_LONG and (m <= DOTS or n <= DOTS):
         return True
-    is_near = k * itemsize >= DOTS_ROW and (m + n) * k * itemsize <= DOTS_BYTES
-    return is_wide and is_near and m <= min(n, DOTS_HIGH) and m * n <= DOTS_HIGH * k
+    is_low = is_wide and m <= DOTS_HIGH and m <= n and m * n <= DOTS_HIGH * k
+    return is_low and k * itemsize >= DOTS_ROW and (m + n) * k * itemsize <= DOTS_BYTES
 
 
 @inner

@@ -325,7 +325,7 @@ def turned_product(a, b, room, out, scratch, threads):
 @inner
 def is_better_turned(m, n):
     """Whether a result (m, n) is faster turned in the end than the right matrix at the start."""
-    return m <= min(n // TURN_PART, TURN)
+    return m <= TURN and m * TURN_PART <= n
 
 
 @inner
@@ -356,6 +356,8 @@ def turn_rows(x, out, n, rows):
 # ------------------------------------------------------------------------------------ wrapper
 
 _NOTHING = {kind: np.empty(0, kind) for kind in "fd"}
+# Elements for each thread: of fewer columns the rest is not touched, so that it takes no memory.
+_ROOM = {kind: room_of_columns(COLUMNS, np.dtype(kind)) for kind in "fd"}
 _scratch = threading.local()  # as a fresh one would cost page faults in each call
 
 
@@ -406,7 +408,7 @@ def matmul(a, b, out=None, bias=None, relu=False):
             return out
     scratch = nothing = _NOTHING[a.dtype.char]
     if form & B_TRANSPOSED or m >= PACK_CLASHING:
-        scratch = _room(n, get_num_threads() if is_large else 1, a.dtype)
+        scratch = _room(get_num_threads() if is_large else 1, a.dtype.char)
     may_be_turned = form == B_TRANSPOSED and bias is None and is_large and m > DOTS
     if may_be_turned and is_better_turned.py_func(m, n):
         launch(turned_product, a, b, np.empty((n, m), a.dtype), out, scratch)
@@ -439,11 +441,10 @@ def _stored(x):
     return plain(x), 0
 
 
-def _room(n, threads, dtype):
+def _room(threads, kind):
     """Scratch for `product`, of which each thread has an equal share."""
-    size = threads * room_of_columns(n, dtype)
-    scratch = getattr(_scratch, dtype.char, _NOTHING[dtype.char])
+    size, scratch = threads * _ROOM[kind], getattr(_scratch, kind, _NOTHING[kind])
     if scratch.size < size:
-        scratch = aligned((size,), dtype)
-        setattr(_scratch, dtype.char, scratch)
+        scratch = aligned((size,), kind)
+        setattr(_scratch, kind, scratch)
     return scratch
