@@ -20,8 +20,8 @@ from .registers import lower_tile_rows, tile_rows, tile_vectors
 from .simd import LINES, side, tile, transpose
 from .vmath import VECTOR_BYTES, lanes, load, store
 
-# Measured on Zen 5, with 48 KB of L1 and 1 MB of L2 per core; TOGETHER, APART and PACK_NARROW on
-# Zen 4, with 32.
+# Measured on Zen 5, with 48 KB of L1 and 1 MB of L2 per core; MORE_ROWS, TOGETHER, APART and
+# PACK_NARROW on Zen 4, with 32.
 DEPTH = 384  # of a part of the inner dimension: as sums of sums, the errors are those of OpenBLAS
 SQUARE = 16  # its parts start at multiples of a vector, or of two
 SHALLOW = 16  # up to this inner dimension, writing the result is the most: a few whole rows at once
