@@ -67,7 +67,8 @@ def strips(rule, matrices, scratch, room, most, k, rows, columns):
     in_lines = tile_vectors() == 1 and not exists(scratch)
     in_lines = in_lines and bytes_of(out, b_pitch) % VECTOR_BYTES == 0
     packs_left = row_step == 1 and is_worth_packing_left(a, step, right - left)
-    are_close = row_step != 1 or (packs_left and are_many(a, right - left))
+    by_tiles = packs_left and are_many(a, right - left)
+    are_close = row_step != 1 or by_tiles
     parts = max(1, (k + DEPTH - 1) // DEPTH)  # one even if there is nothing to add up
     for j in range(left, right, most):
         for part in range(parts):
@@ -78,7 +79,7 @@ def strips(rule, matrices, scratch, room, most, k, rows, columns):
                 end = min(i + height, bottom)
                 lefts = (a, i * row_step + start * step, row_step, row_step, step)
                 if packs_left:
-                    lefts = pack_left((a, step, False), room, (start, stop), (i, end), right - left)
+                    lefts = pack_left((a, step, False), room, (start, stop), (i, end), by_tiles)
                 panels(
                     rule,
                     matrices,
@@ -191,20 +192,21 @@ def room_of_columns(n, dtype):
 
 
 @inner
-def pack_left(matrix, room, part, rows, columns):
-    """Pack some rows of a left matrix that is transposed, for so many columns of the result.
+def pack_left(matrix, room, part, rows, by_tiles):
+    """Pack some rows of a left matrix that is transposed.
 
-    matrix  as it lies there, as of `pack`: (data, stride, False)
-    room    of LEFT_ROOM elements
-    part    of the inner dimension, from where to where
+    matrix    as it lies there, as of `pack`: (data, stride, False)
+    room      of LEFT_ROOM elements
+    part      of the inner dimension, from where to where
+    by_tiles  whether tile by tile: for many columns of the result, as each is read for each panel;
+              for few, that takes longer than it gains
 
     Returns where they are: (data, index, strides from row to row of those that begin a tile, within
-    a tile, and along a row). For many columns, they are packed tile by tile, as each is read for
-    each panel: the first two strides differ, and the last one is the height of the tile. For few,
-    that takes longer than it gains.
+    a tile, and along a row). Tile by tile, the first two strides differ, and the last one is the
+    height of the tile.
     """
     (a, _, _), (start, stop), (top, bottom) = matrix, part, rows
-    if not are_many(a, columns):
+    if not by_tiles:
         pack(matrix, part, rows, (room, ZERO, ZERO + ROWS, lanes(a)), lanes(a))
         return room, ZERO, ONE, ONE, ZERO + ROWS
     between, lower = stop - start + SPARE, lower_tiles(top, bottom)
